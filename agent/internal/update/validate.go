@@ -1,0 +1,89 @@
+package update
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"unicode"
+)
+
+// Bounds of a Request, in bytes.
+const (
+	MaxURL     = 2048
+	MaxCommand = 128
+)
+
+// ErrRequest is wrapped by every refusal of a malformed Request.
+var ErrRequest = errors.New("bad request")
+
+// Validate says what is wrong with a request as it came from outside. It is
+// the one place where that is decided, whoever brings the request: ROS, MQTT
+// or the command line. A SHA-256 must be in lower case: see Normalized.
+func (r Request) Validate() error {
+	if err := validURL(r.URL); err != nil {
+		return err
+	}
+	if r.SHA256 != "" && !isSHA256(r.SHA256) {
+		return fmt.Errorf("%w: sha256 must be 64 lower-case hex digits (the SHA-256 of the whole signed file), not %q", ErrRequest, cut(r.SHA256))
+	}
+	if len(r.Command) > MaxCommand || strings.ContainsFunc(r.Command, unprintable) {
+		return fmt.Errorf("%w: the command's id must be at most %d printable characters", ErrRequest, MaxCommand)
+	}
+	switch r.Origin {
+	case FromROS, FromMQTT, FromSchedule, FromCLI:
+		return nil
+	}
+	return fmt.Errorf("%w: unknown origin %q", ErrRequest, cut(string(r.Origin)))
+}
+
+// Normalized is the request without the differences that mean nothing: space
+// around its parts, and the case of the digest.
+func (r Request) Normalized() Request {
+	r.URL = strings.TrimSpace(r.URL)
+	r.SHA256 = strings.ToLower(strings.TrimSpace(r.SHA256))
+	r.Command = strings.TrimSpace(r.Command)
+	return r
+}
+
+func validURL(s string) error {
+	if s == "" {
+		return nil
+	}
+	if len(s) > MaxURL {
+		return fmt.Errorf("%w: the url has %d bytes, and may have %d", ErrRequest, len(s), MaxURL)
+	}
+	if strings.ContainsFunc(s, unprintable) || strings.ContainsRune(s, ' ') {
+		return fmt.Errorf("%w: the url holds spaces or control characters", ErrRequest)
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return fmt.Errorf("%w: the url cannot be read: want https://host/path", ErrRequest)
+	}
+	switch {
+	case u.User != nil: // said without repeating it
+		return fmt.Errorf("%w: the url holds a user or password: it would end up in logs", ErrRequest)
+	case u.Scheme != "https":
+		return fmt.Errorf("%w: the url must begin with https://, not %q", ErrRequest, cut(s))
+	case u.Hostname() == "":
+		return fmt.Errorf("%w: the url %q names no host", ErrRequest, cut(s))
+	case u.Fragment != "":
+		return fmt.Errorf("%w: the url has a fragment (#…), which no server ever sees", ErrRequest)
+	}
+	return nil
+}
+
+func isSHA256(s string) bool {
+	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
+
+// cut shortens what is repeated in a message.
+func cut(s string) string {
+	const most = 80
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return s
+}

@@ -1,0 +1,238 @@
+package config
+
+import (
+	"strings"
+	"time"
+
+	"github.com/robot-platform/robot-ota/firmware/compat"
+)
+
+// DefaultPath is where the agent looks for its configuration.
+const DefaultPath = "/etc/robot-ota/agent.yaml"
+
+// DefaultSocket is where the agent is reached when no configuration says
+// otherwise.
+const DefaultSocket = "/run/robot-ota/agent.sock"
+
+// Config is the whole configuration. Its zero value is not valid: start from
+// Default or Load.
+type Config struct {
+	Robot         Robot    `yaml:"robot"`
+	StateDir      string   `yaml:"state_dir"`      // journal, history, images; absolute
+	ControlSocket string   `yaml:"control_socket"` // unix socket of the command line; absolute
+	Server        Server   `yaml:"server"`
+	Download      Download `yaml:"download"`
+	Trust         Trust    `yaml:"trust"`
+	Serial        Serial   `yaml:"serial"`
+	MicroROS      MicroROS `yaml:"microros"`
+	Trial         Trial    `yaml:"trial"`
+	ObserveFor    Duration `yaml:"observe_for"` // watch after a confirmation, 0-30 days; 0: none
+	Gates         Gates    `yaml:"gates"`
+	ROS           ROS      `yaml:"ros"`
+	Log           Log      `yaml:"log"`
+}
+
+// Robot is who this is.
+type Robot struct {
+	ID               string         `yaml:"id"`  // letters, digits, - and _; at most 64
+	SKU              string         `yaml:"sku"` // basic, standard or industrial
+	CompanionVersion compat.Version `yaml:"companion_version"`
+	MainsPowered     bool           `yaml:"mains_powered"` // no battery: its gate does not apply
+}
+
+// Server is the update server, and where else images may come from.
+type Server struct {
+	URL        string   `yaml:"url"`         // https
+	CAFile     string   `yaml:"ca_file"`     // PEM; "": the system's
+	TokenFile  string   `yaml:"token_file"`  // holds the bearer token; "": none
+	CheckEvery Duration `yaml:"check_every"` // 0: only when asked; else 10 s - 30 days
+	// AllowHosts are hosts besides the server's that a trigger's URL may
+	// name, as "host", "host:port" or "*.domain"; empty: any.
+	AllowHosts []string `yaml:"allow_hosts"`
+	// AllowPrivate lets images come from loopback, private and link-local
+	// addresses.
+	AllowPrivate bool `yaml:"allow_private"`
+}
+
+// Download bounds one download.
+type Download struct {
+	MaxSize  Size     `yaml:"max_size"`  // of the signed file, 64 KiB - 16 MiB + 136 B
+	MinSpeed Size     `yaml:"min_speed"` // bytes per second; 0: any
+	Patience Duration `yaml:"patience"`  // slower than that for so long: start over, 1 s - 10 min
+	GiveUp   Duration `yaml:"give_up"`   // without a new byte for so long: fail, 1 s - 7 days
+}
+
+// Trust is whose signatures count.
+type Trust struct {
+	Keys []string `yaml:"keys"` // files, globs allowed; PEM or DER, ECDSA P-256
+}
+
+// Serial is the line to the ESP32.
+type Serial struct {
+	Port  string `yaml:"port"` // /dev/…, or rfc2217://host:port
+	Chip  string `yaml:"chip"` // esp32, esp32s3, …
+	Baud  int    `yaml:"baud"` // bits per second while flashing, 9600-2000000
+	Stub  bool   `yaml:"stub"` // false: the ROM loader alone, about ten times slower
+	Reset Reset  `yaml:"reset"`
+}
+
+// ResetMethod is how the chip is brought into its loader and out of it.
+type ResetMethod string
+
+// The reset methods.
+const (
+	ResetAuto    ResetMethod = "auto" // try those of DTR and RTS in turn
+	ResetClassic ResetMethod = "classic"
+	ResetTight   ResetMethod = "tight"
+	ResetUSBJTAG ResetMethod = "usb-jtag"
+	ResetGPIO    ResetMethod = "gpio"
+	ResetCommand ResetMethod = "command"
+	ResetNone    ResetMethod = "none" // somebody else does it
+)
+
+// ResetMethods lists them.
+func ResetMethods() []ResetMethod {
+	return []ResetMethod{ResetAuto, ResetClassic, ResetTight, ResetUSBJTAG, ResetGPIO, ResetCommand, ResetNone}
+}
+
+// Reset is the way to the chip's EN and BOOT pins.
+type Reset struct {
+	Method  ResetMethod   `yaml:"method"`
+	GPIO    ResetLines    `yaml:"gpio"`    // with method gpio
+	Command ResetCommands `yaml:"command"` // with method command
+}
+
+// ResetLines are GPIO lines of the companion computer.
+type ResetLines struct {
+	Chip string `yaml:"chip"` // /dev/gpiochipN
+	EN   int    `yaml:"en"`   // line offset, 0-1023
+	Boot int    `yaml:"boot"` // line offset, 0-1023
+}
+
+// ResetCommands are programs that do it, as argument vectors: no shell reads
+// them.
+type ResetCommands struct {
+	Bootloader []string `yaml:"bootloader"`
+	Run        []string `yaml:"run"`
+	Timeout    Duration `yaml:"timeout"` // for each, 100 ms - 1 min
+}
+
+// MicroROS is the micro-ROS agent that owns the line in normal life. Either a
+// unit, or both commands, or nothing at all.
+type MicroROS struct {
+	Unit  string   `yaml:"unit"`
+	Stop  []string `yaml:"stop"`
+	Start []string `yaml:"start"`
+}
+
+// Confirmer is who marks a new slot valid after its trial.
+type Confirmer string
+
+// The confirmers.
+const (
+	ConfirmFirmware Confirmer = "firmware" // by itself; the agent demands to see it
+	ConfirmAgent    Confirmer = "agent"    // for firmware that cannot
+)
+
+// Trial is the time in which new firmware has to prove itself.
+type Trial struct {
+	Window      Duration  `yaml:"window"`       // 1 s - 10 min
+	BootTimeout Duration  `yaml:"boot_timeout"` // until it first speaks, 1 s - 10 min
+	Confirm     Confirmer `yaml:"confirm"`
+}
+
+// Gates decide when the robot may be updated.
+type Gates struct {
+	MinBattery   float64  `yaml:"min_battery"`   // fraction that must be exceeded, 0-0.99
+	Fresh        Duration `yaml:"fresh"`         // age up to which a reading counts, 500 ms - 5 min
+	MaxLinear    float64  `yaml:"max_linear"`    // standing still, m/s, 0-1
+	MaxAngular   float64  `yaml:"max_angular"`   // standing still, rad/s, 0-1
+	NeedOdometry bool     `yaml:"need_odometry"` // no odometry at all means not now
+}
+
+// ROS names what is subscribed to. Names without a leading slash follow the
+// node's namespace.
+type ROS struct {
+	Topics Topics `yaml:"topics"`
+	// FirmwareStatus is the name of the firmware's own DiagnosticStatus;
+	// {robot_id} in it stands for the robot's id.
+	FirmwareStatus string `yaml:"firmware_status"`
+	Keys           Keys   `yaml:"keys"`
+}
+
+// Topics of the robot.
+type Topics struct {
+	Battery     string `yaml:"battery"`
+	EStop       string `yaml:"estop"`
+	Odom        string `yaml:"odom"`
+	CmdVel      string `yaml:"cmd_vel"`
+	Diagnostics string `yaml:"diagnostics"`
+}
+
+// Keys names the values in the firmware's own DiagnosticStatus.
+type Keys struct {
+	Version     string `yaml:"version"`
+	Protocol    string `yaml:"protocol"`
+	AppSHA256   string `yaml:"app_sha256"`
+	Slot        string `yaml:"slot"`
+	OTAState    string `yaml:"ota_state"`
+	BootCount   string `yaml:"boot_count"`
+	ResetReason string `yaml:"reset_reason"`
+	SafetyState string `yaml:"safety_state"`
+	Motors      string `yaml:"motors"`
+	SelfTest    string `yaml:"self_test"`
+}
+
+// Log is what the agent writes to its standard error.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info, warn or error
+	Format string `yaml:"format"` // text or json
+}
+
+// Default is the configuration before anything is said. Robot is empty: who
+// the robot is cannot be guessed.
+func Default() Config {
+	return Config{
+		StateDir:      "/var/lib/robot-ota",
+		ControlSocket: DefaultSocket,
+		Server:        Server{URL: "https://updates.robot-platform.org", CheckEvery: Duration(6 * time.Hour)},
+		Download: Download{
+			MaxSize: maxDownload, MinSpeed: 1 << 10,
+			Patience: Duration(30 * time.Second), GiveUp: Duration(time.Hour),
+		},
+		Trust: Trust{Keys: []string{"/etc/robot-ota/keys/*.der", "/etc/robot-ota/keys/*.pem"}},
+		Serial: Serial{
+			Port: "/dev/ota-esp32", Chip: "esp32s3", Baud: 921600, Stub: true,
+			Reset: Reset{
+				Method:  ResetAuto,
+				GPIO:    ResetLines{Chip: "/dev/gpiochip0", EN: 17, Boot: 27},
+				Command: ResetCommands{Timeout: Duration(5 * time.Second)},
+			},
+		},
+		MicroROS:   MicroROS{Unit: "micro_ros_agent.service"},
+		Trial:      Trial{Window: Duration(30 * time.Second), BootTimeout: Duration(time.Minute), Confirm: ConfirmFirmware},
+		ObserveFor: Duration(24 * time.Hour),
+		Gates:      Gates{MinBattery: 0.5, Fresh: Duration(5 * time.Second), MaxLinear: 0.01, MaxAngular: 0.02},
+		ROS: ROS{
+			Topics: Topics{
+				Battery: "battery_state", EStop: "emergency_stop_state", Odom: "odom",
+				CmdVel: "cmd_vel", Diagnostics: "/diagnostics",
+			},
+			FirmwareStatus: robotID + "/firmware",
+			Keys: Keys{
+				Version: "firmware_version", Protocol: "protocol_version", AppSHA256: "app_sha256",
+				Slot: "slot", OTAState: "ota_state", BootCount: "boot_count", ResetReason: "reset_reason",
+				SafetyState: "safety_state", Motors: "motors", SelfTest: "self_test",
+			},
+		},
+		Log: Log{Level: "info", Format: "text"},
+	}
+}
+
+// robotID is the placeholder for the robot's id.
+const robotID = "{robot_id}"
+
+// FirmwareStatus is the name of the firmware's own DiagnosticStatus.
+func (c Config) FirmwareStatus() string {
+	return strings.ReplaceAll(c.ROS.FirmwareStatus, robotID, c.Robot.ID)
+}

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The environment that builds, tests and runs with ROS 2, as a file to source: .cache/ros.env.
-# Sourced after find.sh and overlay.sh.
+# Sourced after common.sh, find.sh, overlay.sh and cgo.sh.
 
 env_file=$root/.cache/ros.env
 # What `use_ros` and `use_interfaces` set.
@@ -39,29 +39,8 @@ print_list() {
 	local name=$1 before=${1}_BEFORE added
 	added=$(comm -23 <(entries "${!name:-}" | sort -u) <(entries "${!before:-}" | sort -u))
 	added=$(entries "${!name:-}" | grep -Fx -- "$added" | awk '!seen[$0]++' | paste -sd:) || return 0
+	# shellcheck disable=SC2016 # expanded by the shell that sources the file
 	printf 'case ":${%s:-}:" in *:%q:*) ;; *) export %s=%q${%s:+:$%s} ;; esac\n' "$name" "$added" "$name" "$added" "$name" "$name"
 }
 
 entries() { printf '%s' "$1" | tr ':' '\n' | sed '/^$/d'; }
-
-# Every header folder of the ROS 2 in use; the overlay's stand in the bindings of robot_interfaces.
-cgo_cflags() {
-	local prefix prefixes flags=(-O1 -g -Wno-deprecated-declarations) folder
-	IFS=: read -ra prefixes <<<"$AMENT_PREFIX_PATH"
-	for prefix in "${prefixes[@]}"; do
-		if [[ $prefix == "${overlay:-}" ]]; then continue; fi
-		for folder in "$prefix"/include/*/; do flags+=("'-I${folder%/}'"); done
-	done
-	printf '%s' "${flags[*]}"
-}
-
-# The run path is of the old kind on purpose: it also holds for what the ROS 2 libraries open at run time.
-cgo_ldflags() {
-	local prefix prefixes flags=(-Wl,--allow-shlib-undefined -Wl,--disable-new-dtags)
-	IFS=: read -ra prefixes <<<"$AMENT_PREFIX_PATH"
-	for prefix in "${prefixes[@]}"; do
-		if [[ $prefix == "${overlay:-}" ]]; then continue; fi
-		flags+=("'-L$prefix/lib'" "'-Wl,-rpath,$prefix/lib'")
-	done
-	printf '%s' "${flags[*]}"
-}

@@ -1,0 +1,47 @@
+# What is built, tested and shown here. `make` alone lists it.
+# Everything that the machine lacks is set up on first use, in a cache outside the tree; CONTRIBUTING.md says how.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup build test test-go lint bench demo clean
+
+VERSION = $(shell scripts/version)
+LDFLAGS = -X main.version=$(VERSION)
+# The environment of ROS 2 and of the tools that tests use, as scripts/setup wrote it.
+ENVIRONMENT = source .cache/ros.env && source .cache/tools.env
+TEST_TIMEOUT ?= 15m
+# For example: make test PACKAGES=./agent/internal/engine ARGS='-run Kill -v'
+PACKAGES ?= ./...
+ARGS ?=
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## find or set up ROS 2, the interfaces, their Go bindings, esptool and its stubs
+	@scripts/setup ros
+	@scripts/setup tools
+
+build: setup ## build bin/ota-agent, bin/ota-sim, bin/ota-sign and bin/ota-fleet
+	@mkdir -p bin
+	@$(ENVIRONMENT) && go build -tags ros2 -ldflags "$(LDFLAGS)" -o bin/ ./agent/cmd/ota-agent ./sim/cmd/ota-sim
+	@CGO_ENABLED=0 go build -ldflags "$(LDFLAGS)" -o bin/ ./firmware/cmd/ota-sign ./fleet/cmd/ota-fleet
+	@echo "built: $$(ls -d bin/ota-* | tr '\n' ' ')"
+
+test: setup ## run all tests, those against ROS 2 and esptool included
+	@go vet ./...
+	@$(ENVIRONMENT) && go test -tags ros2 -timeout $(TEST_TIMEOUT) $(ARGS) $(PACKAGES)
+
+test-go: ## run the tests that need Go alone
+	go test -timeout $(TEST_TIMEOUT) $(ARGS) $(PACKAGES)
+
+lint: setup ## check Go (with and without ROS 2), shell and Python
+	@scripts/lint
+
+bench: build ## compare the agent's flasher with esptool against the same simulator
+	@$(ENVIRONMENT) && scripts/bench
+
+demo: build ## show three updates from the trigger to the end: confirmed, rolled back, refused
+	@$(ENVIRONMENT) && scripts/demo
+
+clean: ## remove what was built and generated in the tree; the cache stays
+	rm -rf bin .cache agent/internal/rosmsgs agent/internal/esprom/stub/*.json

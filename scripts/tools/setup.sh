@@ -1,0 +1,55 @@
+# shellcheck shell=bash
+# Tools that tests and linting use, each in an environment of its own in the cache.
+# Sourced after common.sh, prerequisites.sh and venv.sh.
+
+stub_folder=$root/agent/internal/esprom/stub
+tools_file=$root/.cache/tools.env
+golangci_version=v2.15.0
+
+# setup_tools: esptool, the flasher stubs out of it, and .cache/tools.env that names them.
+setup_tools() {
+	local venv
+	venv=$(ensure_venv esptool "$root/scripts/tools/esptool.txt") || exit
+	copy_stubs "$venv"
+	mkdir -p -- "$(dirname "$tools_file")"
+	{
+		echo "# Written by scripts/setup: tools that tests use. Source it; do not edit it."
+		printf 'export ROBOT_OTA_ESPTOOL=%q\n' "$venv/bin/esptool"
+	} >"$tools_file"
+}
+
+# copy_stubs VENV: the flasher stubs, which go into the agent when it is built. Only what changed is written.
+copy_stubs() {
+	local stubs stub target
+	stubs=$(compgen -G "$1/lib/python3*/site-packages/esptool/targets/stub_flasher/2") ||
+		die "the esptool in $1 holds no flasher stubs: remove $1 and run this again"
+	mkdir -p -- "$stub_folder"
+	for stub in "$stubs"/esp32*.json; do
+		target=$stub_folder/$(basename "$stub")
+		if cmp -s -- "$stub" "$target"; then continue; fi
+		cp -- "$stub" "$target.new"
+		mv -- "$target.new" "$target"
+	done
+}
+
+# setup_lint: the linters; prints the shell assignments of their paths.
+setup_lint() {
+	local venv lint=$cache/golangci-lint-$golangci_version
+	venv=$(ensure_venv lint "$root/scripts/tools/lint.txt") || exit
+	if [[ ! -x $lint/golangci-lint ]]; then locked build_golangci "$lint" || exit; fi
+	printf 'golangci_lint=%q ruff=%q shellcheck=%q\n' \
+		"$lint/golangci-lint" "$venv/bin/ruff" "$venv/bin/shellcheck"
+}
+
+build_golangci() {
+	local lint=$1 log=$1.log
+	if [[ -x $lint/golangci-lint ]]; then return; fi
+	say "golangci-lint $golangci_version: building (some minutes, once)"
+	: >"$log"
+	rm -rf -- "$lint.new"
+	logged "$log" "building golangci-lint (is the Go module proxy reachable?)" \
+		env -u CGO_CFLAGS -u CGO_LDFLAGS -u GOFLAGS CGO_ENABLED=0 GOBIN="$lint.new" \
+		go install "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$golangci_version"
+	rm -rf -- "$lint"
+	mv -- "$lint.new" "$lint"
+}

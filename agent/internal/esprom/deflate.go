@@ -1,0 +1,159 @@
+package esprom
+
+import (
+	"bytes"
+	"compress/flate"
+	"compress/zlib"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+)
+
+const (
+	// stubBlock is the largest block the stub takes.
+	stubBlock = 0x4000
+	// maxInflated bounds, roughly, what one block expands to, and so how long
+	// the stub may be busy with it.
+	maxInflated = 64 << 10
+)
+
+// stream is flash content as a zlib stream cut into blocks.
+type stream struct {
+	size   int // inflated
+	blocks []streamBlock
+}
+
+type streamBlock struct {
+	data []byte
+	end  int // about how many bytes of the content are out once it is inflated
+}
+
+// deflate makes the stream of data, which must not be empty.
+func deflate(data []byte) (*stream, error) {
+	var buf bytes.Buffer
+	w, err := zlib.NewWriterLevel(&buf, zlib.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(data); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	z := buf.Bytes()
+	c, err := chart(z)
+	if err != nil {
+		return nil, err
+	}
+	return &stream{size: len(data), blocks: c.cut(z)}, nil
+}
+
+// A progress chart tells how far a stream is inflated after how many of its
+// bytes: points of which both rise, taken as linear in between.
+type progressChart []chartPoint
+
+type chartPoint struct{ in, out int }
+
+// zlib's frame around the deflate stream.
+const (
+	zlibHeader  = 2
+	zlibTrailer = 4
+)
+
+// chart makes the chart of z by inflating it.
+func chart(z []byte) (progressChart, error) {
+	if len(z) <= zlibHeader+zlibTrailer {
+		return nil, errors.New("zlib stream too short")
+	}
+	in := bytes.NewReader(z[zlibHeader : len(z)-zlibTrailer])
+	r := flate.NewReader(in)
+	window := make([]byte, 32<<10)
+	c := progressChart{{0, 0}}
+	out := 0
+	for {
+		n, err := r.Read(window)
+		out += n
+		if pos := len(z) - zlibTrailer - in.Len(); pos > c[len(c)-1].in && n > 0 {
+			c = append(c, chartPoint{pos, out})
+		}
+		if errors.Is(err, io.EOF) {
+			return append(c, chartPoint{len(z), out}), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("inflate own stream: %w", err)
+		}
+	}
+}
+
+// out is how much is inflated after in bytes.
+func (c progressChart) out(in int) int {
+	i := sort.Search(len(c)-1, func(i int) bool { return c[i+1].in >= in })
+	a, b := c[i], c[min(i+1, len(c)-1)]
+	if b.in <= a.in {
+		return b.out
+	}
+	return a.out + (b.out-a.out)*(in-a.in)/(b.in-a.in)
+}
+
+// in is how many bytes inflate to out.
+func (c progressChart) in(out int) int {
+	i := sort.Search(len(c)-1, func(i int) bool { return c[i+1].out >= out })
+	a, b := c[i], c[min(i+1, len(c)-1)]
+	if b.out <= a.out {
+		return b.in
+	}
+	return a.in + (b.in-a.in)*(out-a.out)/(b.out-a.out)
+}
+
+// cut divides z into blocks of at most stubBlock bytes that inflate to about
+// maxInflated at most.
+func (c progressChart) cut(z []byte) []streamBlock {
+	const least = 16 // a block smaller than its frame is not worth sending
+	var blocks []streamBlock
+	for start := 0; start < len(z); {
+		end := min(start+stubBlock, c.in(c.out(start)+maxInflated), len(z))
+		end = min(max(end, start+least), len(z))
+		blocks = append(blocks, streamBlock{data: z[start:end], end: c.out(end)})
+		start = end
+	}
+	return blocks
+}
+
+// ahead is a stream that is made in the background.
+type ahead struct {
+	data   []byte
+	done   chan struct{}
+	stream *stream
+	err    error
+}
+
+// deflateAhead starts to deflate data; nil data gives a nil ahead.
+func deflateAhead(data []byte) *ahead {
+	if len(data) == 0 {
+		return nil
+	}
+	a := &ahead{data: data, done: make(chan struct{})}
+	go func() {
+		defer close(a.done)
+		a.stream, a.err = deflate(data)
+	}()
+	return a
+}
+
+// wait ends when the background work has. It is bounded by the CPU's speed.
+func (a *ahead) wait() {
+	if a != nil {
+		<-a.done
+	}
+}
+
+// of returns the stream of data, if that is what was deflated ahead.
+func (a *ahead) of(data []byte) (*stream, error) {
+	if a == nil || !bytes.Equal(a.data, data) {
+		return deflate(data)
+	}
+	<-a.done
+	return a.stream, a.err
+}

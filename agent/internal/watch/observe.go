@@ -1,0 +1,111 @@
+package watch
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/robot-platform/robot-ota/agent/internal/robot"
+)
+
+// ObservePolicy sets the rollback triggers that are watched after a firmware
+// was confirmed.
+type ObservePolicy struct {
+	// MaxReboots within RebootWindow that are still borne.
+	MaxReboots   int
+	RebootWindow time.Duration
+	// Silence of all diagnostics that fires.
+	Silence time.Duration
+}
+
+// DefaultObservePolicy is the mission's.
+func DefaultObservePolicy() ObservePolicy {
+	return ObservePolicy{MaxReboots: 3, RebootWindow: 5 * time.Minute, Silence: 60 * time.Second}
+}
+
+// Alarm is a rollback trigger that fired.
+type Alarm struct {
+	Code, Text string
+	Evidence   []string
+}
+
+// Observation follows a confirmed firmware.
+type Observation struct {
+	policy  ObservePolicy
+	want    Identity
+	start   time.Time
+	boots   uint64
+	heard   bool
+	reboots []time.Time // the latest MaxReboots+1
+	stopped bool        // an emergency stop is on, and accounted for
+}
+
+// NewObservation watches want from start on. An emergency stop that is on
+// already at start is not blamed on the firmware.
+func NewObservation(p ObservePolicy, want Identity, f robot.Facts, start time.Time) Observation {
+	return Observation{policy: p, want: want, start: start, stopped: !f.EStop.At.IsZero() && !f.EStop.Clear()}
+}
+
+// Look is the observation after a look at the facts of now; a non-nil Alarm
+// means that the firmware is to be rolled back.
+func (o Observation) Look(f robot.Facts, now time.Time) (Observation, *Alarm) {
+	for _, check := range []func(robot.Facts, time.Time) *Alarm{o.estop, o.firmware, o.silence} {
+		if a := check(f, now); a != nil {
+			return o, a
+		}
+	}
+	o.stopped = !f.EStop.At.IsZero() && !f.EStop.Clear()
+	o.count(f.Firmware)
+	return o, o.rebooted(now)
+}
+
+func (o Observation) estop(f robot.Facts, _ time.Time) *Alarm {
+	e := f.EStop
+	if o.stopped || !e.At.After(o.start) || e.Clear() || e.State == robot.EStopRecovery || Announced(e.Reason) {
+		return nil
+	}
+	return &Alarm{Code: CodeEStop, Text: fmt.Sprintf("emergency stop without an operator's action (reason %q)", e.Reason)}
+}
+
+func (o Observation) firmware(f robot.Facts, _ time.Time) *Alarm {
+	if w := f.Firmware; w.At.After(o.start) && !o.want.is(w) {
+		return &Alarm{Code: CodeStranger, Text: fmt.Sprintf("firmware %s runs where %s was confirmed (reset reason %q)",
+			w.Version, o.want.Version, w.ResetReason)}
+	}
+	return nil
+}
+
+func (o Observation) silence(f robot.Facts, now time.Time) *Alarm {
+	last := f.DiagnosticsAt()
+	if last.Before(o.start) {
+		last = o.start
+	}
+	if quiet := now.Sub(last); quiet > o.policy.Silence {
+		return &Alarm{Code: CodeSilent, Text: fmt.Sprintf("diagnostics have been silent for %s", quiet.Round(time.Second))}
+	}
+	return nil
+}
+
+// count takes the firmware's boot counter in.
+func (o *Observation) count(w robot.Firmware) {
+	if !w.At.After(o.start) {
+		return
+	}
+	if o.heard && w.BootCount > o.boots {
+		for range min(w.BootCount-o.boots, uint64(o.policy.MaxReboots)+1) {
+			o.reboots = append(o.reboots[:len(o.reboots):len(o.reboots)], w.At)
+		}
+		o.reboots = o.reboots[max(0, len(o.reboots)-o.policy.MaxReboots-1):]
+	}
+	o.heard, o.boots = true, w.BootCount
+}
+
+func (o *Observation) rebooted(now time.Time) *Alarm {
+	if len(o.reboots) <= o.policy.MaxReboots || now.Sub(o.reboots[0]) > o.policy.RebootWindow {
+		return nil
+	}
+	a := &Alarm{Code: CodeReboots, Text: fmt.Sprintf("more than %d reboots in %s", o.policy.MaxReboots, o.policy.RebootWindow)}
+	for _, t := range o.reboots {
+		a.Evidence = append(a.Evidence, "rebooted at "+t.UTC().Format(time.RFC3339))
+	}
+	return a
+}

@@ -1,0 +1,103 @@
+package watch
+
+import (
+	"testing"
+
+	"github.com/robot-platform/robot-ota/agent/internal/robot"
+)
+
+// confirmed is a robot whose confirmed firmware reports at second s.
+func confirmed(f robot.Facts, s float64, boots uint64) robot.Facts {
+	w := word(next, s)
+	w.OTAState, w.BootCount = "valid", boots
+	return f.With(w).With(robot.Diagnostic{Name: "r/system", At: at(s)})
+}
+
+func TestObservedReboots(t *testing.T) {
+	tests := []struct {
+		name  string
+		boots map[float64]uint64 // second → boot count from then on
+		fires bool
+	}{
+		{"none", nil, false},
+		{"three in five minutes", map[float64]uint64{10: 8, 100: 9, 200: 10}, false},
+		{"four in five minutes", map[float64]uint64{10: 8, 100: 9, 200: 10, 305: 11}, true},
+		{"four in more than that", map[float64]uint64{10: 8, 100: 9, 200: 10, 320: 11}, false},
+		{"many at once", map[float64]uint64{50: 90}, true},
+		{"counter starts again", map[float64]uint64{50: 0}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := confirmed(robot.Facts{}, 0, 7)
+			o := NewObservation(DefaultObservePolicy(), next, f, noon)
+			boots, fired := uint64(7), false
+			for s := 5.0; s <= 600 && !fired; s += 5 {
+				if b, ok := tt.boots[s]; ok {
+					boots = b
+				}
+				var a *Alarm
+				f = confirmed(f, s, boots)
+				if o, a = o.Look(f, at(s)); a != nil {
+					fired = true
+					if a.Code != CodeReboots || len(a.Evidence) != 4 {
+						t.Fatalf("fired %+v", a)
+					}
+				}
+			}
+			if fired != tt.fires {
+				t.Errorf("fired %v, want %v", fired, tt.fires)
+			}
+		})
+	}
+}
+
+func TestObservedSilence(t *testing.T) {
+	f := confirmed(robot.Facts{}, 1, 7)
+	o := NewObservation(DefaultObservePolicy(), next, f, noon)
+	if _, a := o.Look(f, at(61)); a != nil {
+		t.Errorf("at 60 s: %+v", a)
+	}
+	if _, a := o.Look(f, at(61.001)); a == nil || a.Code != CodeSilent {
+		t.Errorf("just after: %+v", a)
+	}
+	late := NewObservation(DefaultObservePolicy(), next, f, at(1000))
+	if _, a := late.Look(f, at(1059)); a != nil {
+		t.Errorf("what was silent before the watch began counts only from its beginning: %+v", a)
+	}
+}
+
+func TestObservedEStop(t *testing.T) {
+	stop := func(state robot.EStopState, reason string) robot.EStop {
+		return robot.EStop{Stopped: state == robot.EStopStopped, State: state, Reason: reason, At: at(2)}
+	}
+	tests := []struct {
+		name   string
+		before robot.EStop
+		stop   robot.EStop
+		fires  bool
+	}{
+		{"unexplained", robot.EStop{At: noon}, stop(robot.EStopStopped, "overcurrent"), true},
+		{"no reason", robot.EStop{At: noon}, stop(robot.EStopStopped, ""), true},
+		{"an operator's", robot.EStop{At: noon}, stop(robot.EStopStopped, "operator pressed"), false},
+		{"recovering from one", robot.EStop{At: noon}, stop(robot.EStopRecovery, ""), false},
+		{"was on before", robot.EStop{Stopped: true, At: noon}, stop(robot.EStopStopped, "x"), false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := confirmed(robot.Facts{}, 1, 7).With(tt.before)
+			o := NewObservation(DefaultObservePolicy(), next, f, noon)
+			_, a := o.Look(f.With(tt.stop), at(2))
+			if (a != nil) != tt.fires || (a != nil && a.Code != CodeEStop) {
+				t.Errorf("%+v", a)
+			}
+		})
+	}
+}
+
+func TestObservedStranger(t *testing.T) {
+	f := confirmed(robot.Facts{}, 1, 7)
+	o := NewObservation(DefaultObservePolicy(), next, f, noon)
+	if _, a := o.Look(f.With(word(was, 2)), at(2)); a == nil || a.Code != CodeStranger {
+		t.Errorf("%+v", a)
+	}
+}

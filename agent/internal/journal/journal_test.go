@@ -1,0 +1,200 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/firmware/compat"
+)
+
+func open(t *testing.T, dir string) *Journal {
+	t.Helper()
+	j, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+func TestMemorySurvives(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	j := open(t, dir)
+	if m, err := j.Load(); err != nil || !reflect.DeepEqual(m, update.New()) {
+		t.Fatalf("an empty folder gives %+v, %v", m, err)
+	}
+	m := update.New()
+	m.Held = true
+	m.Job = update.Job{ID: "j1", State: update.Writing, Since: time.Now().UTC().Round(0),
+		Image: update.Image{Version: compat.Version{Minor: 2, Patch: 1}}, From: update.Installed{Slot: "ota_0"}}
+	if err := j.Save(m); err != nil {
+		t.Fatal(err)
+	}
+	got, err := open(t, dir).Load()
+	if err != nil || !reflect.DeepEqual(got, m) {
+		t.Fatalf("got %+v, %v\nwant %+v", got, err, m)
+	}
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the state directory's mode is %v, %v", info.Mode(), err)
+	}
+}
+
+func TestDamagedMemoryIsPutAside(t *testing.T) {
+	for name, content := range map[string]string{
+		"torn":          `{"schema": 1, "job": {"sta`,
+		"empty":         "",
+		"unknown state": `{"schema":1,"job":{"id":"j","state":"dancing"}}`,
+		"huge":          strings.Repeat(" ", maxMemory+1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := open(t, t.TempDir())
+			if err := os.WriteFile(j.memory(), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			m, err := j.Load()
+			var damaged *DamagedError
+			if !errors.As(err, &damaged) {
+				t.Fatalf("got %v", err)
+			}
+			if !m.Held || !m.Loader || m.Job.State != update.Idle {
+				t.Errorf("the guess is not careful: %+v", m)
+			}
+			if kept, err := os.ReadFile(damaged.Path); err != nil || string(kept) != content {
+				t.Errorf("what was damaged is lost: %v", err)
+			}
+		})
+	}
+}
+
+func TestMemoryOfANewerAgentIsLeftAlone(t *testing.T) {
+	j := open(t, t.TempDir())
+	content := []byte(`{"schema":99,"job":{"state":"idle"}}`)
+	if err := os.WriteFile(j.memory(), content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.Load(); err == nil || !strings.Contains(err.Error(), "newer agent") {
+		t.Fatalf("got %v", err)
+	}
+	if got, err := os.ReadFile(j.memory()); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("it was changed: %s, %v", got, err)
+	}
+}
+
+func record(id string) update.Record {
+	return update.Record{JobID: id, Outcome: update.Confirmed, Evidence: []string{"well"}}
+}
+
+func TestHistory(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	for _, id := range []string{"a", "b"} {
+		if err := j.Record(record(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j = open(t, dir) // the chain goes on over a restart
+	if err := j.Record(record("c")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := j.Verify(); n != 3 || err != nil {
+		t.Fatalf("verify: %d, %v", n, err)
+	}
+	got, err := j.History(2)
+	if err != nil || len(got) != 2 || got[0].JobID != "b" || got[1].JobID != "c" {
+		t.Fatalf("the last two are %+v, %v", got, err)
+	}
+	if all, err := j.History(0); err != nil || len(all) != 3 {
+		t.Errorf("all: %d, %v", len(all), err)
+	}
+}
+
+func TestAChangedHistoryIsFound(t *testing.T) {
+	tests := map[string]func([]byte) []byte{
+		"a word changed": func(b []byte) []byte { return bytes.Replace(b, []byte(`"b"`), []byte(`"x"`), 1) },
+		"a line gone": func(b []byte) []byte {
+			lines := bytes.SplitAfter(b, []byte("\n"))
+			return bytes.Join(append(lines[:1:1], lines[2:]...), nil)
+		},
+		"first gone": func(b []byte) []byte { return b[bytes.IndexByte(b, '\n')+1:] },
+		"junk":       func(b []byte) []byte { return append(b, "junk\n"...) },
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			j := open(t, t.TempDir())
+			for _, id := range []string{"a", "b", "c"} {
+				if err := j.Record(record(id)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b, err := os.ReadFile(j.history())
+			if err == nil {
+				err = os.WriteFile(j.history(), change(b), 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := j.Verify(); !errors.Is(err, ErrTampered) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// A power cut in the middle of an append leaves half a line; the next start
+// takes it away, and the chain holds.
+func TestATornHistoryIsMended(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	if err := j.Record(record("a")); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(j.history())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Record(record("b")); err != nil {
+		t.Fatal(err)
+	}
+	both, err := os.ReadFile(j.history())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cut := len(whole); cut < len(both); cut++ {
+		if err := os.WriteFile(j.history(), both[:cut], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		again := open(t, dir)
+		if err := again.Record(record("c")); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := again.Verify(); n != 2 || err != nil {
+			t.Fatalf("cut at %d of %d: %d lines, %v", cut, len(both), n, err)
+		}
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add([]byte(`{"schema":1,"job":{"state":"idle"}}`))
+	f.Add([]byte(`{"schema":1,"job":{"id":"j","state":"rolling_back","from":{"slot":"ota_0"},"to":"ota_1"}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		j := open(t, t.TempDir())
+		if err := os.WriteFile(j.memory(), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m, err := j.Load()
+		var damaged *DamagedError
+		if err != nil && !errors.As(err, &damaged) {
+			return
+		}
+		if err := m.Check(); err != nil {
+			t.Fatalf("a memory that makes no sense was handed out: %v", err)
+		}
+	})
+}

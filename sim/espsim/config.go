@@ -18,10 +18,15 @@ const (
 // fleet's: 8 MiB of flash that takes no time, partition table at 0x10000,
 // boot loader without rollback.
 type Config struct {
+	// Model of the chip; the zero value is the ESP32-S3.
+	Model Model
 	// Flash is what the flash holds at first; shorter than FlashSize is
 	// padded with FF, nil is a blank chip. See Provision. The chip works on a
 	// copy.
 	Flash []byte
+	// Memory, where given, is the flash itself, used in place: a mapped file
+	// for instance. Its length is the flash's size, and Flash is ignored.
+	Memory []byte
 	// FlashSize in bytes, a power of two from 1 MiB to 16 MiB.
 	FlashSize int
 	// TableOffset is CONFIG_PARTITION_TABLE_OFFSET of the boot loader.
@@ -55,6 +60,15 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// Model is a chip of the family.
+type Model uint8
+
+// The models.
+const (
+	ESP32S3 Model = iota
+	ESP32
+)
+
 // Wiring says how DTR and RTS reach the chip.
 type Wiring uint8
 
@@ -74,11 +88,12 @@ type Timing struct {
 	EraseSector time.Duration // 4 KiB
 	EraseBlock  time.Duration // 64 KiB; only the stub uses it
 	PageProgram time.Duration // 256 bytes
+	Read        time.Duration // 1 KiB, hashing included
 }
 
 // RealTiming is a common 8 MiB part's typical values.
 func RealTiming() Timing {
-	return Timing{EraseSector: 45 * time.Millisecond, EraseBlock: 150 * time.Millisecond, PageProgram: 400 * time.Microsecond}
+	return Timing{EraseSector: 45 * time.Millisecond, EraseBlock: 150 * time.Millisecond, PageProgram: 400 * time.Microsecond, Read: 80 * time.Microsecond}
 }
 
 // Security is what GET_SECURITY_INFO tells, and what follows from it.

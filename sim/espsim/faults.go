@@ -1,5 +1,10 @@
 package espsim
 
+import (
+	"math/rand/v2"
+	"sync"
+)
+
 // Faults is a plan of what goes wrong. Numbers count from 1 since SetFaults;
 // zero means never.
 type Faults struct {
@@ -22,6 +27,9 @@ type Faults struct {
 type LineFaults struct {
 	DropByte, GarbleByte, DuplicateByte    uint64
 	DropFrame, GarbleFrame, DuplicateFrame uint64
+	// PullFrame unplugs the cable in place of that frame, CutFrame cuts the
+	// power then.
+	PullFrame, CutFrame uint64
 	// Noise garbles each byte with this probability, drawn from Seed.
 	Noise float64
 	Seed  uint64
@@ -44,4 +52,130 @@ type Counters struct {
 	BytesToHost  uint64 `json:"bytes_to_host"`
 	FramesToChip uint64 `json:"frames_to_chip"`
 	FramesToHost uint64 `json:"frames_to_host"`
+}
+
+// direction of a byte or frame.
+type direction uint8
+
+const (
+	toChip direction = iota
+	toHost
+)
+
+// faultState counts what happens and says when the plan strikes.
+type faultState struct {
+	mu    sync.Mutex
+	plan  Faults
+	count Counters
+	rng   [2]*rand.Rand
+}
+
+func (f *faultState) arm(plan Faults) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.plan, f.count = plan, Counters{}
+	f.rng = [2]*rand.Rand{
+		rand.New(rand.NewPCG(plan.ToChip.Seed, 1)),
+		rand.New(rand.NewPCG(plan.ToHost.Seed, 2)),
+	}
+}
+
+func (f *faultState) counters() Counters {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.count
+}
+
+type opFate uint8
+
+const (
+	opRuns opFate = iota
+	opFails
+	opCut
+)
+
+func (f *faultState) flashOp() opFate {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.count.FlashOps++
+	switch f.count.FlashOps {
+	case f.plan.CutAtFlashOp:
+		return opCut
+	case f.plan.FailFlashOp:
+		return opFails
+	}
+	return opRuns
+}
+
+func (f *faultState) tear() Tear {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.plan.Tear
+}
+
+// fate is what the plan has for a piece of traffic.
+type fate struct{ pull, cut bool }
+
+// bytes lets p pass as the plan has it. What comes after a pulled cable or a
+// cut does not pass.
+func (f *faultState) bytes(d direction, p []byte) ([]byte, fate) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := &f.count.BytesToChip
+	plan := &f.plan.ToChip
+	if d == toHost {
+		n, plan = &f.count.BytesToHost, &f.plan.ToHost
+	}
+	if *plan == (LineFaults{}) && f.plan.PullAtByte == 0 && f.plan.CutAtByte == 0 {
+		*n += uint64(len(p))
+		return p, fate{}
+	}
+	out := make([]byte, 0, len(p)+1)
+	for _, b := range p {
+		*n++
+		switch total := f.count.BytesToChip + f.count.BytesToHost; total {
+		case f.plan.PullAtByte:
+			return out, fate{pull: true}
+		case f.plan.CutAtByte:
+			return out, fate{cut: true}
+		}
+		switch *n {
+		case plan.DropByte:
+			continue
+		case plan.GarbleByte:
+			b ^= 0x24
+		case plan.DuplicateByte:
+			out = append(out, b)
+		}
+		if plan.Noise > 0 && f.rng[d].Float64() < plan.Noise {
+			b ^= 1 << f.rng[d].IntN(8)
+		}
+		out = append(out, b)
+	}
+	return out, fate{}
+}
+
+// frames says how often the frame passes, and changes it where planned.
+func (f *faultState) frame(d direction, p []byte) (times int, hit fate) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := &f.count.FramesToChip
+	plan := &f.plan.ToChip
+	if d == toHost {
+		n, plan = &f.count.FramesToHost, &f.plan.ToHost
+	}
+	*n++
+	switch *n {
+	case plan.DropFrame:
+		return 0, fate{}
+	case plan.GarbleFrame:
+		p[len(p)/2] ^= 0x24
+	case plan.DuplicateFrame:
+		return 2, fate{}
+	case plan.PullFrame:
+		return 0, fate{pull: true}
+	case plan.CutFrame:
+		return 0, fate{cut: true}
+	}
+	return 1, fate{}
 }

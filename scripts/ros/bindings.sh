@@ -10,8 +10,11 @@ bindings_packages=(robot_interfaces std_srvs std_msgs diagnostic_msgs sensor_msg
 
 # generate_bindings: bring the bindings up to date with the ROS 2 in use and with msgs/.
 generate_bindings() {
-	local key
-	key=$(digest "$root"/scripts/ros/{bindings.sh,bindings.py,rclgo-gen/go.mod} "${overlay:-}" "$AMENT_PREFIX_PATH")
+	local key prefixes types
+	IFS=: read -ra prefixes <<<"$AMENT_PREFIX_PATH"
+	mapfile -t types < <(find "${prefixes[@]/%//share/robot_interfaces}" \
+		\( -name '*.msg' -o -name '*.srv' -o -name '*.action' \) 2>/dev/null | sort)
+	key=$(digest "$root"/scripts/ros/{bindings.sh,bindings.py,rclgo-gen/go.mod} "${overlay:-}" "$AMENT_PREFIX_PATH" "${types[@]}")
 	if [[ $(cat "$bindings/.key" 2>/dev/null) == "$key" ]]; then return; fi
 	say "bindings: generating Go packages for ${bindings_packages[*]}"
 	locked write_bindings "$key" || exit

@@ -1,0 +1,209 @@
+package slots
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/robot-platform/robot-ota/firmware/flashmap"
+	"github.com/robot-platform/robot-ota/firmware/image"
+)
+
+// Device is a chip's slots, through its flash. It is not safe for concurrent
+// use.
+type Device struct {
+	flash    Flash
+	size     uint32
+	chip     image.ChipID
+	attested map[flashmap.Slot][16]byte // MD5 of what the slot was proved to hold
+}
+
+// New makes a Device of a flash of size bytes on a chip.
+func New(f Flash, size uint32, chip image.ChipID) *Device {
+	return &Device{flash: f, size: size, chip: chip, attested: make(map[flashmap.Slot][16]byte)}
+}
+
+// Write fills slot to with v's app image. It refuses the slot that boots, any
+// slot while what boots is on trial, and an image that is for another chip or
+// too large. progress, which may be nil, hears of bytes in place. Whatever
+// happens, the chip boots as before.
+func (d *Device) Write(ctx context.Context, to flashmap.Slot, v image.Verified, progress func(done, total int64)) error {
+	view, err := d.Inspect(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := d.target(view, to)
+	if err != nil {
+		return err
+	}
+	if err := d.fits(p, v); err != nil {
+		return err
+	}
+	data, err := io.ReadAll(v.Payload())
+	if err != nil {
+		return fmt.Errorf("read verified image: %w", err)
+	}
+	delete(d.attested, to)
+	tell := func(done, total int) {
+		if progress != nil {
+			progress(int64(done), int64(total))
+		}
+	}
+	return d.write(ctx, view, p, 0, data, []flashmap.Slot{view.Boots, view.Chosen}, tell)
+}
+
+// target is the partition of a slot that may be overwritten.
+func (d *Device) target(v View, to flashmap.Slot) (flashmap.Partition, error) {
+	p, ok := v.Table.Slot(to)
+	switch {
+	case !ok || to == flashmap.Factory:
+		return p, refuse(CodeNoSlot, "the chip has no OTA slot %v", to)
+	case to == v.Boots || to == v.Chosen:
+		return p, refuse(CodeRunningSlot, "%v is the slot that boots; an update goes to %v", to, v.Inactive)
+	case v.onTrial():
+		return p, refuse(CodeRunningSlot, "%v is on trial (%v), so %v may be what it falls back on; confirm or roll back first", v.Boots, v.State, to)
+	}
+	return p, nil
+}
+
+func (d *Device) fits(p flashmap.Partition, v image.Verified) error {
+	switch {
+	case v.IsZero():
+		return refuse(CodeNoApp, "no verified image was given")
+	case v.Size() > p.Size:
+		return refuse(CodeTooLarge, "the image has %d bytes, %q takes %d", v.Size(), p.Label, p.Size)
+	case v.App().Chip != d.chip:
+		return refuse(CodeOtherChip, "the image is for %v, this is an %v", v.App().Chip, d.chip)
+	}
+	return nil
+}
+
+// Attest proves that slot s holds v: the chip's MD5 over exactly the image's
+// length equals the image's. Only then Switch may boot it.
+func (d *Device) Attest(ctx context.Context, s flashmap.Slot, v image.Verified) error {
+	view, err := d.table(ctx)
+	if err != nil {
+		return err
+	}
+	p, ok := view.Table.Slot(s)
+	if !ok {
+		return refuse(CodeNoSlot, "the chip has no slot %v", s)
+	}
+	if err := d.fits(p, v); err != nil {
+		return err
+	}
+	sum, err := d.flash.MD5(ctx, p.Offset, v.Size())
+	if err != nil {
+		return fmt.Errorf("MD5 of %v: %w", s, err)
+	}
+	if want := v.MD5(); sum != want {
+		return refuse(CodeMismatch, "%v does not hold the verified image: its MD5 is %x, the image's %x", s, sum, want)
+	}
+	d.attested[s] = sum
+	return nil
+}
+
+// Switch makes the chip boot `to` on trial, with `from`, which boots now, as
+// what it falls back on. `to` must have been attested. Once begun it may be
+// repeated after a failure or a power cut at any point; at each the chip boots
+// one of the two.
+func (d *Device) Switch(ctx context.Context, from, to flashmap.Slot) error {
+	if _, ok := d.attested[to]; !ok {
+		return refuse(CodeNotAttested, "%v was not proved to hold a verified image; attest it first", to)
+	}
+	v, err := d.Inspect(ctx)
+	if err != nil {
+		return err
+	}
+	if v.Boots != from && v.Boots != to {
+		return refuse(CodeRunningSlot, "the chip boots %v, not %v", v.Boots, from)
+	}
+	if err := d.bootable(v, from); err != nil {
+		return err
+	}
+	edits, err := v.OTA.Switch(from, to, v.Table.OTASlots())
+	if err != nil {
+		return fmt.Errorf("plan the switch: %w", err)
+	}
+	return d.apply(ctx, v, edits, to)
+}
+
+// Restore makes the chip boot good again, and marks bad as invalid. It refuses
+// a good slot that holds no app for this chip.
+func (d *Device) Restore(ctx context.Context, bad, good flashmap.Slot) error {
+	v, err := d.Inspect(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.bootable(v, good); err != nil {
+		return err
+	}
+	edits, err := v.OTA.Restore(bad, good, v.Table.OTASlots())
+	if err != nil {
+		return fmt.Errorf("plan the way back: %w", err)
+	}
+	return d.apply(ctx, v, edits, good)
+}
+
+// Confirm ends the trial of s in its favour, for firmware that cannot.
+func (d *Device) Confirm(ctx context.Context, s flashmap.Slot) error {
+	v, err := d.Inspect(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.bootable(v, s); err != nil {
+		return err
+	}
+	edits, err := v.OTA.Confirm(s, v.Table.OTASlots())
+	if err != nil {
+		return fmt.Errorf("plan the confirmation: %w", err)
+	}
+	return d.apply(ctx, v, edits, s)
+}
+
+// bootable: slot s holds what looks like an app for this chip.
+func (d *Device) bootable(v View, s flashmap.Slot) error {
+	c, ok := v.Slot(s)
+	switch {
+	case !ok:
+		return refuse(CodeNoSlot, "the chip has no slot %v", s)
+	case c.Err != nil:
+		return refuse(CodeNoApp, "%v holds no app that could boot", s).because(c.Err)
+	case c.App.Chip != d.chip:
+		return refuse(CodeOtherChip, "the app in %v is for %v, this is an %v", s, c.App.Chip, d.chip)
+	}
+	return nil
+}
+
+// apply carries out edits of the OTA data in their order, reads them back, and
+// sees that the chip will boot want.
+func (d *Device) apply(ctx context.Context, v View, edits []flashmap.Edit, want flashmap.Slot) error {
+	p, ok := v.Table.OTAData()
+	if !ok {
+		return refuse(CodeNoSlot, "the chip has no OTA data")
+	}
+	for _, e := range edits {
+		if e.Offset >= 2*sectorSize || len(e.Data) != sectorSize {
+			return refuse(CodeFence, "an edit of %d bytes at +%#x of the OTA data", len(e.Data), e.Offset)
+		}
+		if err := d.write(ctx, v, p, e.Offset, e.Data, nil, nil); err != nil {
+			return err
+		}
+		got, err := d.flash.Read(ctx, p.Offset+e.Offset, sectorSize)
+		if err != nil {
+			return fmt.Errorf("read OTA data back: %w", err)
+		}
+		if !bytes.Equal(got, e.Data) {
+			return refuse(CodeReadBack, "OTA data at +%#x do not read back as written", e.Offset)
+		}
+	}
+	after, err := d.otaData(ctx, p)
+	if err != nil {
+		return err
+	}
+	if s, _ := after.Choose(v.Table.OTASlots()); s != want {
+		return refuse(CodeReadBack, "after the change the chip would boot %v instead of %v", s, want)
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+package slots
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/robot-platform/robot-ota/firmware/flashmap"
+	"github.com/robot-platform/robot-ota/firmware/image"
+)
+
+// View is what a chip holds.
+type View struct {
+	TableOffset uint32
+	Table       flashmap.Table
+	OTA         flashmap.OTAData
+	// Chosen is what OTA data say; Boots is the slot that a boot now would
+	// start, which is another one if the chosen slot holds no app.
+	Chosen, Boots flashmap.Slot
+	// State of Boots; Valid for factory and for a slot that is fallen back on.
+	State flashmap.OTAState
+	// Inactive is the slot an update goes to; equal to Boots when there is none.
+	Inactive flashmap.Slot
+	Slots    []Content // factory first, if there is one
+}
+
+// Content is what lies in a slot.
+type Content struct {
+	Slot      flashmap.Slot
+	Partition flashmap.Partition
+	State     flashmap.OTAState
+	HasState  bool
+	// App is an outline, not proved; see image.ParseOutline.
+	App image.App
+	// Err says why there is no App; it wraps image.ErrApp.
+	Err error
+}
+
+// Slot returns the content of s.
+func (v View) Slot(s flashmap.Slot) (Content, bool) {
+	for _, c := range v.Slots {
+		if c.Slot == s {
+			return c, true
+		}
+	}
+	return Content{}, false
+}
+
+// onTrial: what boots has not been confirmed, so that what it would fall back
+// on is needed as well.
+func (v View) onTrial() bool { return v.State == flashmap.New || v.State == flashmap.PendingVerify }
+
+// Inspect reads partition table, OTA data, and an outline of each slot.
+func (d *Device) Inspect(ctx context.Context) (View, error) {
+	v, err := d.layout(ctx)
+	if err != nil {
+		return View{}, err
+	}
+	for s := flashmap.Factory; int(s) < v.Table.OTASlots(); s++ {
+		p, ok := v.Table.Slot(s)
+		if !ok {
+			continue
+		}
+		c := Content{Slot: s, Partition: p}
+		c.State, c.HasState = v.OTA.StateOf(s, v.Table.OTASlots())
+		c.App, c.Err = image.ParseOutline(d.reader(ctx, p), p.Size)
+		if c.Err != nil && !errors.Is(c.Err, image.ErrApp) {
+			return View{}, fmt.Errorf("read %v: %w", s, c.Err)
+		}
+		v.Slots = append(v.Slots, c)
+	}
+	v.decide()
+	return v, nil
+}
+
+// layout reads partition table and OTA data alone.
+func (d *Device) layout(ctx context.Context) (View, error) {
+	v, err := d.table(ctx)
+	if err != nil {
+		return View{}, err
+	}
+	p, ok := v.Table.OTAData()
+	if !ok || v.Table.OTASlots() == 0 {
+		return View{}, refuse(CodeNoSlot, "the partition table at %#x has no OTA slots or no OTA data: this chip is not laid out for updates", v.TableOffset)
+	}
+	if v.OTA, err = d.otaData(ctx, p); err != nil {
+		return View{}, err
+	}
+	v.Chosen, _ = v.OTA.Choose(v.Table.OTASlots())
+	return v, nil
+}
+
+// table looks for the partition table.
+func (d *Device) table(ctx context.Context) (View, error) {
+	var problems []error
+	for _, at := range flashmap.TableOffsets() {
+		// Two bytes tell a bootloader's code from a table; reading code to its
+		// end would cost time on a slow line.
+		mark, err := d.flash.Read(ctx, at, 2)
+		if err != nil {
+			return View{}, fmt.Errorf("look for a partition table: %w", err)
+		}
+		if !bytes.Equal(mark, []byte{0xAA, 0x50}) {
+			problems = append(problems, fmt.Errorf("%#x: it begins with %#x", at, mark))
+			continue
+		}
+		raw, err := d.flash.Read(ctx, at, flashmap.TableSize)
+		if err != nil {
+			return View{}, fmt.Errorf("read the partition table: %w", err)
+		}
+		t, err := flashmap.ParseTable(raw, d.size)
+		if err == nil {
+			return View{TableOffset: at, Table: t}, nil
+		}
+		problems = append(problems, fmt.Errorf("%#x: %w", at, err))
+	}
+	return View{}, refuse(CodeNoTable, "no partition table on the chip").because(errors.Join(problems...))
+}
+
+// entrySize is the part of an OTA data sector that means something.
+const entrySize = 32
+
+// otaData reads the two entries. The rest of their sectors means nothing.
+func (d *Device) otaData(ctx context.Context, p flashmap.Partition) (flashmap.OTAData, error) {
+	raw := bytes.Repeat([]byte{0xFF}, 2*sectorSize)
+	for at := uint32(0); at < 2*sectorSize; at += sectorSize {
+		b, err := d.flash.Read(ctx, p.Offset+at, entrySize)
+		if err != nil {
+			return flashmap.OTAData{}, fmt.Errorf("read OTA data: %w", err)
+		}
+		copy(raw[at:], b)
+	}
+	return flashmap.ParseOTAData(raw)
+}
+
+// decide fills in what boots, and what an update may overwrite.
+func (v *View) decide() {
+	v.Boots = v.Chosen
+	for _, s := range bootOrder(v.Chosen, v.Table.OTASlots()) {
+		if c, ok := v.Slot(s); ok && c.Err == nil {
+			v.Boots = s
+			break
+		}
+	}
+	v.State = flashmap.Valid
+	if v.Boots == v.Chosen && v.Boots != flashmap.Factory {
+		v.State, _ = v.OTA.StateOf(v.Boots, v.Table.OTASlots())
+	}
+	v.Inactive = v.Boots
+	n := flashmap.Slot(v.Table.OTASlots())
+	for i := range n {
+		if s := (max(v.Boots, -1) + 1 + i) % n; s != v.Boots {
+			v.Inactive = s
+			break
+		}
+	}
+}
+
+// bootOrder is the order in which ESP-IDF's bootloader tries slots: the chosen
+// one, those below it down to factory, those above it.
+func bootOrder(chosen flashmap.Slot, slots int) []flashmap.Slot {
+	var order []flashmap.Slot
+	for s := chosen; s >= flashmap.Factory; s-- {
+		order = append(order, s)
+	}
+	for s := chosen + 1; int(s) < slots; s++ {
+		order = append(order, s)
+	}
+	return order
+}
+
+// reader reads a partition piece by piece.
+func (d *Device) reader(ctx context.Context, p flashmap.Partition) io.ReaderAt {
+	return readerAt(func(b []byte, off int64) (int, error) {
+		got, err := d.flash.Read(ctx, p.Offset+uint32(off), uint32(len(b)))
+		return copy(b, got), err
+	})
+}
+
+type readerAt func(b []byte, off int64) (int, error)
+
+func (f readerAt) ReadAt(b []byte, off int64) (int, error) { return f(b, off) }

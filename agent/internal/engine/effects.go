@@ -1,0 +1,224 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/robot-platform/robot-ota/agent/internal/preflight"
+	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/firmware/compat"
+	"github.com/robot-platform/robot-ota/firmware/image"
+)
+
+type version = compat.Version
+
+// emit hands an event to the state machine.
+type emit func(update.Event)
+
+// perform does one effect, and reports what came of it unless it was ended.
+func (e *Engine) perform(ctx context.Context, m update.Memory, eff update.Effect, out emit) {
+	do := map[update.Effect]func(context.Context, update.Memory, emit) error{
+		update.DoCheck:    e.check,
+		update.DoDownload: e.download,
+		update.DoVerify:   e.verify,
+		update.DoAskGates: e.askGates,
+		update.DoTakeLine: e.takeLine,
+		update.DoConnect:  e.connect,
+		update.DoWrite:    e.write,
+		update.DoAttest:   e.attest,
+		update.DoSwitch:   e.switchSlot,
+		update.DoRelease:  e.release,
+		update.DoAwait:    e.await,
+		update.DoWatch:    e.watch,
+		update.DoConfirm:  e.confirm,
+		update.DoObserve:  e.observe,
+		update.DoRestore:  e.restore,
+	}[eff]
+	err := do(ctx, m, out)
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	e.log.Warn("update step failed", "job", m.Job.ID, "state", m.Job.State, "effect", eff, "err", err)
+	out(update.EffectFailed{Code: code(err, m.Job.State), Text: err.Error(), Retry: mayRetry(err)})
+}
+
+// A failure is an error that the engine itself finds.
+type failure struct{ code, text string }
+
+func (f *failure) Error() string { return f.text }
+func (f *failure) Code() string  { return f.code }
+
+func failf(code, format string, args ...any) error {
+	return &failure{code, fmt.Sprintf(format, args...)}
+}
+
+// code of an error, for machines: its own where it has one.
+func code(err error, s update.State) string {
+	var refused *image.Refused
+	if errors.As(err, &refused) {
+		return string(refused.Code)
+	}
+	var coded interface{ Code() string }
+	if errors.As(err, &coded) && coded.Code() != "" {
+		return coded.Code()
+	}
+	return string(s) + "_failed"
+}
+
+// mayRetry: what the engine or an adapter calls final is not tried again.
+func mayRetry(err error) bool {
+	var f *failure
+	if errors.As(err, &f) {
+		return false
+	}
+	var final interface{ Final() bool }
+	return !errors.As(err, &final) || !final.Final()
+}
+
+func (e *Engine) check(ctx context.Context, m update.Memory, out emit) error {
+	r := m.Job.Request
+	if r.URL != "" {
+		o := update.Offer{URL: r.URL, SHA256: r.SHA256, Version: r.Version}
+		if err := e.notAgain(m, r.Version); err != nil {
+			return err
+		}
+		out(update.Resolved{Offer: o})
+		return nil
+	}
+	o, found, err := e.offered(ctx, r)
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		out(update.NothingNewer{})
+		return nil
+	}
+	if err := e.notAgain(m, o.Version); err != nil {
+		if r.Origin == update.FromSchedule {
+			e.log.Info("the update server's offer failed here before", "version", o.Version)
+			out(update.NothingNewer{})
+			return nil
+		}
+		return err
+	}
+	out(update.Resolved{Offer: o})
+	return nil
+}
+
+// offered asks the update server.
+func (e *Engine) offered(ctx context.Context, r update.Request) (update.Offer, bool, error) {
+	w := e.ports.Robot.Facts().Firmware
+	if !w.Heard() {
+		return update.Offer{}, false, failf("firmware_unknown",
+			"the firmware has not said which version it is, so the update server cannot be asked for a newer one; name a URL, or see that its status arrives in the diagnostics")
+	}
+	o, found, err := e.ports.Source.Check(ctx, w.Version)
+	if err != nil || !found {
+		return update.Offer{}, false, err
+	}
+	if !r.Version.IsZero() && o.Version != r.Version {
+		return update.Offer{}, false, failf("version_not_offered", "the update server offers %s, not %s", o.Version, r.Version)
+	}
+	if r.SHA256 != "" && o.SHA256 != r.SHA256 {
+		return update.Offer{}, false, failf("image_not_offered", "the update server offers an image with another SHA-256 than the one asked for")
+	}
+	return o, true, nil
+}
+
+// notAgain refuses a version that was put back on this robot.
+func (e *Engine) notAgain(m update.Memory, v compat.Version) error {
+	if b, bad := m.BadVersion(v); bad && !m.Job.Request.Force {
+		return failf("failed_before", "version %s was put back on this robot at %s (%s); force it to try again",
+			v, b.At.UTC().Format(time.RFC3339), b.Text)
+	}
+	return nil
+}
+
+func (e *Engine) download(ctx context.Context, m update.Memory, out emit) error {
+	sum, size, err := e.ports.Images.Download(ctx, m.Job.Offer, e.transfer)
+	if err != nil {
+		return err
+	}
+	out(update.Fetched{SHA256: sum, Size: size})
+	return nil
+}
+
+func (e *Engine) transfer(done, total int64) { e.board.bytes(done, total, time.Now()) }
+
+func (e *Engine) verify(ctx context.Context, m update.Memory, out emit) error {
+	v, err := e.prove(ctx, m)
+	if err != nil {
+		return err
+	}
+	if err := e.notAgain(m, v.Version()); err != nil {
+		return err
+	}
+	running := e.ports.Robot.Facts().Firmware
+	digest := fmt.Sprintf("%x", v.App().Digest)
+	if running.Heard() && running.Version == v.Version() && !m.Job.Request.Force {
+		if running.AppSHA256 == digest {
+			return failf("already_running", "the robot already runs this very image, %s", v.Version())
+		}
+		return failf("same_version", "the robot already runs another image of the same version %s; force it to install this one", v.Version())
+	}
+	out(update.Proven{Image: update.Image{
+		Version: v.Version(), FileSHA256: m.Job.Offer.SHA256, AppSHA256: digest, Size: v.Size(), Key: v.KeyID(),
+	}})
+	return nil
+}
+
+// prove verifies the job's stored file, and keeps the result for the write.
+func (e *Engine) prove(ctx context.Context, m update.Memory) (image.Verified, error) {
+	expect := m.Job.Request.Version
+	if expect.IsZero() {
+		expect = m.Job.Offer.Version
+	}
+	v, err := e.ports.Images.Verify(ctx, m.Job.Offer.SHA256, image.Policy{
+		Chip: e.cfg.Chip, SKU: e.cfg.SKU, Running: e.ports.Robot.Facts().Firmware.Version,
+		AllowDowngrade: m.Job.Request.Force, Version: expect,
+	})
+	if err != nil {
+		return image.Verified{}, err
+	}
+	e.verified = v
+	return v, nil
+}
+
+// gates asks preflight about this job now.
+func (e *Engine) gates(j update.Job, now time.Time) []preflight.Reason {
+	c := preflight.Candidate{Version: target(j), Protocol: j.Offer.Protocol}
+	return preflight.Check(e.ports.Robot.Facts(), e.inhibitors.held(now), c, e.cfg.Gates, now)
+}
+
+// askEvery is how often the gates are asked while an update waits.
+const askEvery = 500 * time.Millisecond
+
+func (e *Engine) askGates(ctx context.Context, m update.Memory, out emit) error {
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	var said []preflight.Reason
+	for {
+		reasons := e.gates(m.Job, time.Now())
+		if len(reasons) == 0 {
+			out(update.Clear{})
+			return nil
+		}
+		e.board.hold(reasons)
+		if !sameGates(said, reasons) { // numbers that wobble are not worth a write to the disk
+			said = reasons
+			out(update.Blocked{Reasons: reasons})
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func sameGates(a, b []preflight.Reason) bool {
+	return slices.EqualFunc(a, b, func(x, y preflight.Reason) bool { return x.Code == y.Code })
+}

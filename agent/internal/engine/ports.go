@@ -1,0 +1,80 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/robot-platform/robot-ota/agent/internal/robot"
+	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/firmware/compat"
+	"github.com/robot-platform/robot-ota/firmware/flashmap"
+	"github.com/robot-platform/robot-ota/firmware/image"
+)
+
+// Source knows what this robot should run.
+type Source interface {
+	// Check asks for something newer than running; false: there is nothing.
+	Check(ctx context.Context, running compat.Version) (update.Offer, bool, error)
+}
+
+// Images fetches and proves signed images.
+type Images interface {
+	// Download fetches the offered file, going on with what is there of it.
+	Download(ctx context.Context, o update.Offer, progress func(done, total int64)) (sha256 string, size int64, err error)
+	// Verify proves the downloaded or stored file with that digest; what it
+	// returns is the bytes it looked at.
+	Verify(ctx context.Context, sha256 string, p image.Policy) (image.Verified, error)
+}
+
+// Line is the serial line that the micro-ROS agent owns in normal life.
+type Line interface {
+	// Take stops the owner and waits until the port is free.
+	Take(ctx context.Context) error
+	// Give starts the owner again; it does nothing where nothing was stopped.
+	Give(ctx context.Context) error
+}
+
+// Chip brings the ESP32 into its loader and out of it.
+type Chip interface {
+	Connect(ctx context.Context) (Session, error)
+	// Reset starts the application, whatever the chip is doing.
+	Reset(ctx context.Context) error
+}
+
+// Layout is what the chip's partition table and OTA data say.
+type Layout struct {
+	// Next is the slot that the bootloader would choose now, Inactive the one
+	// an update goes to.
+	Next, Inactive flashmap.Slot
+	State          flashmap.OTAState // of Next; Valid for factory
+	Installed      map[flashmap.Slot]update.Installed
+	SlotSize       uint32 // bytes, of Inactive
+}
+
+// Session is a chip in its loader.
+type Session interface {
+	Inspect(ctx context.Context) (Layout, error)
+	Slots
+	// Close ends the session; run resets the chip into its application.
+	Close(ctx context.Context, run bool) error
+}
+
+// Slots changes what the chip boots.
+type Slots interface {
+	Write(ctx context.Context, to flashmap.Slot, v image.Verified, progress func(done, total int64)) error
+	Attest(ctx context.Context, s flashmap.Slot, v image.Verified) error
+	Switch(ctx context.Context, from, to flashmap.Slot) error
+	Restore(ctx context.Context, bad, good flashmap.Slot) error
+	Confirm(ctx context.Context, s flashmap.Slot) error
+}
+
+// Robot is where the facts about the robot are posted.
+type Robot interface {
+	Facts() robot.Facts
+	News() (<-chan struct{}, func())
+}
+
+// Journal makes the memory durable and keeps the history.
+type Journal interface {
+	Save(m update.Memory) error
+	Record(r update.Record) error
+}

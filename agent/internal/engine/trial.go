@@ -1,0 +1,146 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/robot-platform/robot-ota/agent/internal/robot"
+	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/agent/internal/watch"
+)
+
+// lookEvery is how often the watches look when nothing new is heard.
+const lookEvery = 250 * time.Millisecond
+
+// await lets the chip go and waits for the first word of the new firmware. A
+// session that is open is the update's own, and leaving it is the boot; where
+// there is none the agent was restarted, and it must not touch the chip: a
+// reset would end a trial that goes on.
+func (e *Engine) await(ctx context.Context, m update.Memory, out emit) error {
+	resumed := e.session == nil
+	start := time.Now()
+	if !resumed {
+		if err := e.leave(ctx); err != nil {
+			return fmt.Errorf("boot the new firmware: %w", err)
+		}
+		start = time.Now()
+	}
+	if err := e.ports.Line.Give(ctx); err != nil {
+		return fmt.Errorf("give the serial line back: %w", err)
+	}
+	out(update.Released{})
+
+	j := m.Job
+	e.trial = watch.NewTrial(e.cfg.Trial, identity(j.Image), watch.Identity{Version: j.From.Version, AppSHA256: j.From.AppSHA256}, start)
+	v, err := e.follow(ctx, e.cfg.Trial.BootTimeout, func(v watch.Verdict) bool { return v.Phase != watch.Waiting })
+	if err != nil {
+		return err
+	}
+	if v.Phase == watch.Failed {
+		if resumed && (v.Code == watch.CodeNoSign || v.Code == watch.CodeBack) {
+			v.Code, v.Text = update.CodeInterrupted, "the agent was interrupted during the trial; "+v.Text
+		}
+		out(verdict(v))
+		return nil
+	}
+	out(update.Up{})
+	return nil
+}
+
+func identity(i update.Image) watch.Identity {
+	return watch.Identity{Version: i.Version, AppSHA256: i.AppSHA256}
+}
+
+func verdict(v watch.Verdict) update.Event {
+	if v.Phase == watch.Passed {
+		return update.TrialPassed{Evidence: v.Evidence}
+	}
+	return update.TrialFailed{Code: v.Code, Text: v.Text, Back: v.Back, Evidence: v.Evidence}
+}
+
+// watch follows the trial window to its end.
+func (e *Engine) watch(ctx context.Context, _ update.Memory, out emit) error {
+	v, err := e.follow(ctx, e.cfg.Trial.Window, func(v watch.Verdict) bool { return v.Phase == watch.Passed || v.Phase == watch.Failed })
+	if err != nil {
+		return err
+	}
+	out(verdict(v))
+	return nil
+}
+
+// follow looks at the trial at every news until its verdict is what is waited
+// for; whole is the time of which the rest is shown as progress.
+func (e *Engine) follow(ctx context.Context, whole time.Duration, until func(watch.Verdict) bool) (watch.Verdict, error) {
+	var v watch.Verdict
+	err := e.look(ctx, func(f robot.Facts, now time.Time) bool {
+		e.trial, v = e.trial.Look(f, now)
+		if whole > 0 && !until(v) {
+			e.board.part(1-float64(v.Left)/float64(whole), fmt.Sprintf("%.0f s left", v.Left.Seconds()))
+		}
+		return until(v)
+	})
+	return v, err
+}
+
+// look calls see at every news of the robot, and now and then without, until
+// it has seen enough.
+func (e *Engine) look(ctx context.Context, see func(robot.Facts, time.Time) bool) error {
+	news, end := e.ports.Robot.News()
+	defer end()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		if see(e.ports.Robot.Facts(), time.Now()) {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// observe watches the confirmed firmware for the rest of its observation.
+func (e *Engine) observe(ctx context.Context, m update.Memory, out emit) error {
+	start := time.Now()
+	end := m.Job.ConfirmedAt.Add(e.cfg.ObserveFor)
+	if end.After(start.Add(e.cfg.ObserveFor)) { // the clock has jumped back meanwhile
+		end = start.Add(e.cfg.ObserveFor)
+	}
+	o := watch.NewObservation(e.cfg.Observe, identity(m.Job.Image), e.ports.Robot.Facts(), start)
+	var alarm *watch.Alarm
+	err := e.look(ctx, func(f robot.Facts, now time.Time) bool {
+		o, alarm = o.Look(f, now)
+		return alarm != nil || now.After(end)
+	})
+	switch {
+	case err != nil:
+		return err
+	case alarm != nil:
+		out(update.Fired{Code: alarm.Code, Text: alarm.Text, Evidence: alarm.Evidence})
+	default:
+		out(update.ObservationOver{})
+	}
+	return nil
+}
+
+// hearOld waits, for as long as a boot may take, until the old firmware says
+// that it runs. The slot is back either way; the history tells whether it was
+// heard.
+func (e *Engine) hearOld(ctx context.Context, m update.Memory, booted time.Time) []string {
+	want := m.Job.From.Version
+	var heard robot.Firmware
+	bound, cancel := context.WithTimeout(ctx, e.cfg.Trial.BootTimeout)
+	defer cancel()
+	err := e.look(bound, func(f robot.Facts, _ time.Time) bool {
+		heard = f.Firmware
+		return heard.At.After(booted) && heard.Version == want
+	})
+	if err != nil {
+		return []string{fmt.Sprintf("the old slot %s is back, but its firmware %s was not heard within %s", m.Job.From.Slot, want, e.cfg.Trial.BootTimeout)}
+	}
+	return []string{fmt.Sprintf("firmware %s heard again from %s, %.1fs after the reset", heard.Version, heard.Slot, heard.At.Sub(booted).Seconds())}
+}

@@ -93,14 +93,24 @@ func (c *connector) readReg(ctx context.Context, addr uint32) (uint32, error) {
 	return p.value, err
 }
 
-// regWrite is one entry of WRITE_REG, which takes several and carries them out
-// in order.
+// regWrite is one entry of WRITE_REG.
 type regWrite struct{ addr, value, mask uint32 }
 
-func writeRegs(w ...regWrite) request {
+const allBits = 0xFFFFFFFF
+
+// writeRegs writes registers in order: at once through the stub, one by one
+// through the ROM.
+func (c *connector) writeRegs(ctx context.Context, w ...regWrite) error {
 	var args []byte
-	for _, e := range w {
+	for i, e := range w {
 		args = append(args, words(e.addr, e.value, e.mask, 0)...)
+		if c.stub && i < len(w)-1 {
+			continue
+		}
+		if err := c.run(ctx, request{op: opWriteReg, args: args}); err != nil {
+			return err
+		}
+		args = nil
 	}
-	return request{op: opWriteReg, args: args}
+	return nil
 }

@@ -109,6 +109,12 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("chip refused (%s): %s", e.Reason, e.Detail)
 }
 
+// Code is the refusal for machines.
+func (e *RefusedError) Code() string { return string(e.Reason) }
+
+// Final tells that trying again changes nothing.
+func (e *RefusedError) Final() bool { return true }
+
 // ConnectError: no loader answered.
 type ConnectError struct {
 	Attempts int
@@ -127,6 +133,9 @@ func (e *ConnectError) Error() string {
 	}
 	return s
 }
+
+// Code is the failure for machines.
+func (e *ConnectError) Code() string { return "no_bootloader" }
 
 // Unwrap gives ErrSilent or ErrNoise, and the reset's error if there was one.
 func (e *ConnectError) Unwrap() []error {

@@ -233,8 +233,8 @@ func (s *Session) Close(ctx context.Context, run bool) error {
 	if usb := s.chip.usb; usb != nil {
 		// A forced download mode would outlive the reset. If this fails, as
 		// on a line that has gone bad, the reset is still right.
-		clear := writeRegs(regWrite{usb.forceDownload, 0, 1})
-		if _, err := s.c.link.request(ctx, clear, askTimeout); err != nil && fatal(err) {
+		leave := request{op: opWriteReg, args: words(usb.forceDownload, 0, 1, 0)}
+		if _, err := s.c.link.request(ctx, leave, askTimeout); err != nil && fatal(err) {
 			return err
 		}
 	}
@@ -285,13 +285,12 @@ func (c *connector) quietWatchdogs(ctx context.Context, usb *usbRegs) error {
 	if err != nil {
 		return err
 	}
-	const all = 0xFFFFFFFF
-	return c.run(ctx, writeRegs(
-		regWrite{usb.wdtProtect, usb.wdtKey, all},
-		regWrite{usb.wdtConfig, 0, all},
-		regWrite{usb.wdtProtect, 0, all},
-		regWrite{usb.swdProtect, usb.swdKey, all},
-		regWrite{usb.swdConfig, swd | usb.swdAutoFeed, all},
-		regWrite{usb.swdProtect, 0, all},
-	))
+	return c.writeRegs(ctx,
+		regWrite{usb.wdtProtect, usb.wdtKey, allBits},
+		regWrite{usb.wdtConfig, 0, allBits},
+		regWrite{usb.wdtProtect, 0, allBits},
+		regWrite{usb.swdProtect, usb.swdKey, allBits},
+		regWrite{usb.swdConfig, swd | usb.swdAutoFeed, allBits},
+		regWrite{usb.swdProtect, 0, allBits},
+	)
 }

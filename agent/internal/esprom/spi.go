@@ -76,15 +76,14 @@ func (c *connector) flashID(ctx context.Context, r spiRegs) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	const all = 0xFFFFFFFF
-	start := writeRegs(
-		regWrite{r.base + r.misoDlen, 24 - 1, all},
-		regWrite{r.base + r.usr, spiUserCommand | spiUserMISO, all},
-		regWrite{r.base + r.usr2, spi8BitCommand | spiReadID, all},
-		regWrite{r.base + r.w0Off, 0, all},
-		regWrite{r.base, spiCmdUser, all},
+	err = c.writeRegs(ctx,
+		regWrite{r.base + r.misoDlen, 24 - 1, allBits},
+		regWrite{r.base + r.usr, spiUserCommand | spiUserMISO, allBits},
+		regWrite{r.base + r.usr2, spi8BitCommand | spiReadID, allBits},
+		regWrite{r.base + r.w0Off, 0, allBits},
+		regWrite{r.base, spiCmdUser, allBits},
 	)
-	if err := c.run(ctx, start); err != nil {
+	if err != nil {
 		return 0, err
 	}
 	if err := c.spiDone(ctx, r.base); err != nil {
@@ -94,8 +93,7 @@ func (c *connector) flashID(ctx context.Context, r spiRegs) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	restore := writeRegs(regWrite{r.base + r.usr, usr, all}, regWrite{r.base + r.usr2, usr2, all})
-	return id, c.run(ctx, restore)
+	return id, c.writeRegs(ctx, regWrite{r.base + r.usr, usr, allBits}, regWrite{r.base + r.usr2, usr2, allBits})
 }
 
 func (c *connector) spiDone(ctx context.Context, cmdReg uint32) error {

@@ -103,10 +103,21 @@ func loadStub(from fs.FS, ch *chip) (stubImage, error) {
 	return parseStub(b)
 }
 
+// uploadTries bounds how often a segment is begun again. What is uploaded has
+// no checksum but each block's own, so after any doubt it is sent anew.
+const uploadTries = 3
+
 // startStub uploads the stub through the ROM and starts it.
 func (c *connector) startStub(ctx context.Context, img stubImage, blockSize int) error {
 	for _, s := range img.segments {
-		if err := c.upload(ctx, s, blockSize); err != nil {
+		err := c.upload(ctx, s, blockSize)
+		for n := 1; err != nil && !fatal(err) && n < uploadTries; n++ {
+			c.log.Debug("stub upload failed; sending it again", "error", err)
+			if err = c.resync(ctx); err == nil {
+				err = c.upload(ctx, s, blockSize)
+			}
+		}
+		if err != nil {
 			return fmt.Errorf("upload stub: %w", err)
 		}
 	}
@@ -115,7 +126,12 @@ func (c *connector) startStub(ctx context.Context, img stubImage, blockSize int)
 	if err := c.link.send(c.link.wbuf); err != nil {
 		return err
 	}
-	// The reply to MEM_END may get lost in the jump; the greeting counts.
+	return c.awaitGreeting(ctx)
+}
+
+// awaitGreeting waits for the stub to say that it runs. The ROM's reply to
+// MEM_END may get lost in the jump, so it is not waited for.
+func (c *connector) awaitGreeting(ctx context.Context) error {
 	deadline := time.Now().Add(stubStart)
 	for range maxIgnored {
 		f, err := c.link.frame(ctx, deadline)
@@ -138,10 +154,7 @@ func (c *connector) startStub(ctx context.Context, img stubImage, blockSize int)
 	return fmt.Errorf("start stub: no greeting within %v: %w", stubStart, ErrSilent)
 }
 
-// upload writes one segment to RAM. A block that the ROM found garbled is sent
-// again under the next number, because the ROM has counted it; a block whose
-// reply was lost is sent again under its own, and "out of sequence" then means
-// that it had arrived.
+// upload writes one segment to RAM.
 func (c *connector) upload(ctx context.Context, s stubSegment, blockSize int) error {
 	blocks := (len(s.data) + blockSize - 1) / blockSize
 	begin := words(uint32(len(s.data)), uint32(blocks), uint32(blockSize), s.addr)

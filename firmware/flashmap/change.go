@@ -47,9 +47,15 @@ func (p *plan) put(i int, e Entry) {
 	p.edits = append(p.edits, Edit{Offset: uint32(i * sectorSize), Data: data})
 }
 
-// putState writes entry i again with another state.
-func (p *plan) putState(i int, s OTAState) {
+// putState writes entry i again with another state. An entry of sequence
+// number 0 is renumbered: the CRC of 0 is FF…, so that it would count before
+// it is written whole.
+func (p *plan) putState(i int, s OTAState, slots int) {
 	e := p.Entries[i]
+	if e.Seq == 0 {
+		e.Seq, _ = seqAbove(0, e.slot(slots), slots)
+		e.CRC = seqCRC(e.Seq)
+	}
 	e.State = s
 	p.put(i, e)
 }
@@ -67,16 +73,22 @@ func seqAbove(base uint32, s Slot, slots int) (uint32, bool) {
 	return uint32(min(seq, math.MaxUint32)), seq <= maxSeq
 }
 
-// seat makes good, a slot that is known to work, bootable by an entry in state
-// Valid other than the chosen one, and gives that entry. It outranks the other
-// where the numbers allow it; at the end of the number space it starts anew at
-// the bottom, and the caller gets the other entry out of the way next.
-func (p *plan) seat(good Slot, slots int) int {
+// spare gives the entry that is not chosen, entry 0 when none is, and the
+// sequence number that an entry has to exceed to be chosen instead.
+func (p *plan) spare(slots int) (at int, base uint32) {
 	_, chosen := p.Choose(slots)
-	at, base := 0, uint32(0)
-	if chosen >= 0 {
-		at, base = 1-chosen, p.Entries[chosen].Seq
+	if chosen < 0 {
+		return 0, 0
 	}
+	return 1 - chosen, p.Entries[chosen].Seq
+}
+
+// seat makes good, a slot that is known to work, bootable by the spare entry,
+// in state Valid, and gives that entry. It outranks the other entry where the
+// numbers allow it; at the end of the number space it starts anew at the
+// bottom, and the caller gets the other entry out of the way next.
+func (p *plan) seat(good Slot, slots int) int {
+	at, base := p.spare(slots)
 	seq, ok := seqAbove(base, good, slots)
 	if !ok {
 		seq, _ = seqAbove(0, good, slots)
@@ -116,18 +128,17 @@ func (o OTAData) Switch(from, to Slot, slots int) ([]Edit, error) {
 	if holder < 0 {
 		holder = p.seat(from, slots)
 	}
-	target := 1 - holder
-	if p.isTrial(target, to, slots) && p.Entries[target].Seq > p.Entries[holder].Seq {
+	if p.isTrial(1-holder, to, slots) && p.Entries[1-holder].Seq > p.Entries[holder].Seq {
 		return p.edits, nil
 	}
 	seq, ok := seqAbove(p.Entries[holder].Seq, to, slots)
-	if !ok {
-		holder, target = target, holder
+	if !ok { // `from` starts anew at the bottom, in the other entry; until that is done its old one counts
+		holder = 1 - holder
 		first, _ := seqAbove(0, from, slots)
 		p.put(holder, newEntry(first, Valid))
 		seq, _ = seqAbove(first, to, slots)
 	}
-	p.put(target, newEntry(seq, New))
+	p.put(1-holder, newEntry(seq, New))
 	return p.edits, nil
 }
 
@@ -140,7 +151,7 @@ func (p *plan) trialOverFactory(to Slot, slots int) {
 		target = 0
 	}
 	if p.Entries[1-target].bootable() {
-		p.putState(1-target, Invalid)
+		p.putState(1-target, Invalid, slots)
 	}
 	if !p.isTrial(target, to, slots) {
 		seq, _ := seqAbove(0, to, slots)
@@ -152,12 +163,19 @@ func (p *plan) isTrial(i int, s Slot, slots int) bool {
 	return p.Entries[i].holds(s, slots) && p.Entries[i].State == New
 }
 
-// holderOf gives the bootable entry that holds s, -1 for none.
+// holderOf gives the entry that boots s: one whose state no reset changes
+// before one on trial, a higher sequence number before a lower; -1 for none.
 func (o OTAData) holderOf(s Slot, slots int) int {
-	if i := o.entryOf(s, slots); i >= 0 && o.Entries[i].bootable() {
-		return i
+	best := -1
+	for i, e := range o.Entries {
+		if !e.holds(s, slots) {
+			continue
+		}
+		if best < 0 || e.onTrial() == o.Entries[best].onTrial() && e.Seq > o.Entries[best].Seq || o.Entries[best].onTrial() && !e.onTrial() {
+			best = i
+		}
 	}
-	return -1
+	return best
 }
 
 // Confirm plans to end the trial of s, which runs and has proved itself, for
@@ -176,22 +194,20 @@ func (o OTAData) Confirm(s Slot, slots int) ([]Edit, error) {
 	}
 	p := &plan{OTAData: o}
 	chosen, at := p.Choose(slots)
-	if at >= 0 && chosen == s {
-		p.putState(at, Valid)
+	if chosen == s {
+		p.putState(at, Valid, slots)
 		return p.edits, nil
 	}
 	if st, ok := p.StateOf(s, slots); ok {
 		return nil, fmt.Errorf("%w: %v is %v, the chip boots %v", ErrNotBooted, s, st, chosen)
 	}
-	other := max(at, 0)
-	free := 1 - other
-	if at < 0 && !p.Entries[0].Valid() {
-		free, other = 0, 1
+	// The entry of s is gone: a cut while it was being confirmed leaves one blank or torn.
+	free, base := p.spare(slots)
+	seq, ok := seqAbove(base, s, slots)
+	if !ok || p.Entries[0].Valid() && p.Entries[1].Valid() {
+		return nil, fmt.Errorf("%w: no entry is left for %v, the chip boots %v", ErrNotBooted, s, chosen)
 	}
-	if p.Entries[free].Valid() {
-		return nil, fmt.Errorf("%w: no entry holds %v or is free, the chip boots %v", ErrNotBooted, s, chosen)
-	}
-	p.seat(s, slots)
+	p.put(free, newEntry(seq, Valid))
 	return p.edits, nil
 }
 
@@ -209,11 +225,12 @@ func (o OTAData) Restore(bad, good Slot, slots int) ([]Edit, error) {
 		return p.edits, nil
 	}
 	keep := p.holderOf(good, slots)
-	if keep < 0 || onTrial(p.Entries[keep].State) {
+	if keep < 0 || p.Entries[keep].onTrial() {
 		keep = p.seat(good, slots)
 	}
-	if other := p.Entries[1-keep]; other.holds(bad, slots) || p.outranks(1-keep, slots) {
-		p.putState(1-keep, Invalid)
+	_, chosen := p.Choose(slots)
+	if chosen != keep || p.Entries[1-keep].holds(bad, slots) {
+		p.putState(1-keep, Invalid, slots)
 	}
 	return p.edits, nil
 }
@@ -227,17 +244,9 @@ func (p *plan) onlyFactory(slots int) {
 	}
 	for _, i := range []int{1 - chosen, chosen} {
 		if p.Entries[i].bootable() {
-			p.putState(i, Invalid)
+			p.putState(i, Invalid, slots)
 		}
 	}
-}
-
-func onTrial(s OTAState) bool { return s == New || s == PendingVerify }
-
-// outranks tells whether entry i is the one that boots.
-func (p *plan) outranks(i, slots int) bool {
-	_, chosen := p.Choose(slots)
-	return chosen == i
 }
 
 // checkSlots refuses slots that the chip does not have, and two of the same.

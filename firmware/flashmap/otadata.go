@@ -79,6 +79,9 @@ func (e Entry) slot(slots int) Slot { return Slot((e.Seq - 1) % uint32(slots)) }
 // holds tells whether the entry can boot s.
 func (e Entry) holds(s Slot, slots int) bool { return e.bootable() && e.slot(slots) == s }
 
+// onTrial tells whether a reset can take the entry away.
+func (e Entry) onTrial() bool { return e.State == New || e.State == PendingVerify }
+
 // seqCRC is the ROM's crc32_le(UINT32_MAX, seq): vectors 1→4743989A,
 // 2→55F63774.
 func seqCRC(seq uint32) uint32 {

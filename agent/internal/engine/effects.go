@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -157,17 +158,22 @@ func (e *Engine) verify(ctx context.Context, m update.Memory, out emit) error {
 		return err
 	}
 	running := e.ports.Robot.Facts().Firmware
-	digest := fmt.Sprintf("%x", v.App().Digest)
 	if running.Heard() && running.Version == v.Version() && !m.Job.Request.Force {
-		if running.AppSHA256 == digest {
+		if running.AppSHA256 == digest(v) {
 			return failf("already_running", "the robot already runs this very image, %s", v.Version())
 		}
 		return failf("same_version", "the robot already runs another image of the same version %s; force it to install this one", v.Version())
 	}
 	out(update.Proven{Image: update.Image{
-		Version: v.Version(), FileSHA256: m.Job.Offer.SHA256, AppSHA256: digest, Size: v.Size(), Key: v.KeyID(),
+		Version: v.Version(), FileSHA256: m.Job.Offer.SHA256, AppSHA256: digest(v), Size: v.Size(), Key: v.KeyID(),
 	}})
 	return nil
+}
+
+// digest is the image's own SHA-256, as the running firmware will report it.
+func digest(v image.Verified) string {
+	d := v.App().Digest
+	return hex.EncodeToString(d[:])
 }
 
 // prove verifies the job's stored file, and keeps the result for the write.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 	"github.com/robot-platform/robot-ota/firmware/flashmap"
+	"github.com/robot-platform/robot-ota/firmware/image"
 )
 
 // Bounds of what is tried for ever, and of the clean-up that must happen even
@@ -34,7 +35,10 @@ func (e *Engine) takeLine(ctx context.Context, m update.Memory, out emit) error 
 // that telemetry said is checked against the chip itself.
 func (e *Engine) connect(ctx context.Context, m update.Memory, out emit) error {
 	e.hangUp(ctx, false)
-	s, err := e.ports.Chip.Connect(ctx)
+	if err := e.remember(ctx, m); err != nil {
+		return err
+	}
+	s, err := e.ports.Chip.Connect(ctx, e.verified)
 	if err != nil {
 		return err
 	}
@@ -51,6 +55,20 @@ func (e *Engine) connect(ctx context.Context, m update.Memory, out emit) error {
 	return nil
 }
 
+// remember has the job's verified image at hand: after a restart it is read and
+// proved again, and must be the one that the journal knows.
+func (e *Engine) remember(ctx context.Context, m update.Memory) error {
+	if e.verified.IsZero() || digest(e.verified) != m.Job.Image.AppSHA256 {
+		if _, err := e.prove(ctx, m); err != nil {
+			return err
+		}
+	}
+	if got := digest(e.verified); got != m.Job.Image.AppSHA256 {
+		return failf("image_changed", "the stored file holds image %s, not %s, which was verified first", got, m.Job.Image.AppSHA256)
+	}
+	return nil
+}
+
 // fits holds the job against what the chip says of itself.
 func (e *Engine) fits(m update.Memory, l Layout) (update.Installed, error) {
 	from := l.Installed[l.Next]
@@ -62,26 +80,18 @@ func (e *Engine) fits(m update.Memory, l Layout) (update.Installed, error) {
 		return from, failf("no_second_slot", "the chip has no slot besides %s that could take an update", l.Next)
 	case l.State == flashmap.New || l.State == flashmap.PendingVerify:
 		return from, failf("firmware_on_trial", "the firmware in %s is itself on trial (%s): wait until it has confirmed itself", l.Next, l.State)
-	case said.Heard() && from.Version != said.Version:
-		return from, failf("slot_mismatch", "the chip would boot %s from %s, but %s says it is running: somebody changed the slots since it booted",
-			from.Version, l.Next, said.Version)
+	case said.Heard() && (from.Version != said.Version || (said.AppSHA256 != "" && said.AppSHA256 != from.AppSHA256)):
+		return from, failf("slot_mismatch", "the chip would boot %s (image %.12s) from %s, but %s (image %.12s) says it is running: somebody changed the slots since it booted",
+			from.Version, from.AppSHA256, l.Next, said.Version, said.AppSHA256)
 	case img.Size > l.SlotSize:
 		return from, failf("too_large", "the image has %d bytes, %s only %d", img.Size, l.Inactive, l.SlotSize)
 	case img.Version.Compare(from.Version) < 0 && !m.Job.Request.Force:
 		return from, failf("downgrade", "%s is older than %s on the chip; force it to go back", img.Version, from.Version)
 	}
-	if said.Heard() {
-		from.AppSHA256 = said.AppSHA256
-	}
 	return from, nil
 }
 
 func (e *Engine) write(ctx context.Context, m update.Memory, out emit) error {
-	if e.verified.IsZero() || e.verified.Version() != m.Job.Image.Version {
-		if _, err := e.prove(ctx, m); err != nil {
-			return err
-		}
-	}
 	to, err := flashmap.ParseSlot(m.Job.To)
 	if err != nil {
 		return err
@@ -184,7 +194,7 @@ func (e *Engine) restore(ctx context.Context, m update.Memory, out emit) error {
 			return fmt.Errorf("take the serial line: %w", err)
 		}
 		e.hangUp(ctx, false)
-		if e.session, err = e.ports.Chip.Connect(ctx); err != nil {
+		if e.session, err = e.ports.Chip.Connect(ctx, image.Verified{}); err != nil {
 			e.session = nil
 			return err
 		}
@@ -217,7 +227,7 @@ func (e *Engine) confirm(ctx context.Context, m update.Memory, out emit) error {
 	if err := e.ports.Line.Take(ctx); err != nil {
 		return fmt.Errorf("take the serial line: %w", err)
 	}
-	if e.session, err = e.ports.Chip.Connect(ctx); err != nil {
+	if e.session, err = e.ports.Chip.Connect(ctx, image.Verified{}); err != nil {
 		e.session = nil
 		return err
 	}

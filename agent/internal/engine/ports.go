@@ -35,7 +35,9 @@ type Line interface {
 
 // Chip brings the ESP32 into its loader and out of it.
 type Chip interface {
-	Connect(ctx context.Context) (Session, error)
+	// Connect opens a session. ahead is the image that will be written, zero
+	// if none will be: preparing it need not wait for the chip.
+	Connect(ctx context.Context, ahead image.Verified) (Session, error)
 	// Reset starts the application, whatever the chip is doing.
 	Reset(ctx context.Context) error
 }

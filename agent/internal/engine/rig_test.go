@@ -265,7 +265,7 @@ func (r *rig) Give(ctx context.Context) error {
 	return r.done("give")
 }
 
-func (r *rig) Connect(ctx context.Context) (engine.Session, error) {
+func (r *rig) Connect(ctx context.Context, _ image.Verified) (engine.Session, error) {
 	if err := r.op(ctx, "connect"); err != nil {
 		return nil, err
 	}
@@ -294,7 +294,7 @@ func (s session) Inspect(ctx context.Context) (engine.Layout, error) {
 	l := engine.Layout{Next: flashmap.Slot(s.boot), Inactive: flashmap.Slot(1 - s.boot), State: s.slots[s.boot].state, SlotSize: 2 << 20,
 		Installed: map[flashmap.Slot]update.Installed{}}
 	for i, f := range s.slots {
-		l.Installed[flashmap.Slot(i)] = update.Installed{Slot: flashmap.Slot(i).String(), Version: f.version}
+		l.Installed[flashmap.Slot(i)] = update.Installed{Slot: flashmap.Slot(i).String(), Version: f.version, AppSHA256: f.sha}
 	}
 	return l, err
 }

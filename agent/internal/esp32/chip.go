@@ -1,0 +1,131 @@
+// Package esp32 puts serial port, loader session and slots together: the chip
+// as the engine needs it.
+//
+// Each Connect opens the port, each Close gives it back, so that between two
+// sessions the port belongs to whoever owns it in normal life. It adds no
+// decisions of its own: who may have the port is serialport's matter, what may
+// be written is that of slots.
+package esp32
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/robot-platform/robot-ota/agent/internal/engine"
+	"github.com/robot-platform/robot-ota/agent/internal/esprom"
+	"github.com/robot-platform/robot-ota/agent/internal/serialport"
+	"github.com/robot-platform/robot-ota/agent/internal/slots"
+	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/firmware/compat"
+	"github.com/robot-platform/robot-ota/firmware/flashmap"
+	"github.com/robot-platform/robot-ota/firmware/image"
+)
+
+// Config says where the chip is and how to talk to it.
+type Config struct {
+	Serial serialport.Config
+	Reset  serialport.Reset
+	Chip   image.ChipID
+	Baud   int // while flashing, bits a second
+	NoStub bool
+	Log    *slog.Logger
+}
+
+// Chip is the robot's ESP32. It is not safe for concurrent use.
+type Chip struct{ cfg Config }
+
+// New makes a Chip; nothing is opened yet.
+func New(cfg Config) *Chip { return &Chip{cfg: cfg} }
+
+// line is an open port and the way to reset what hangs on it.
+func (c *Chip) line(ctx context.Context) (*serialport.Port, serialport.Resetter, error) {
+	port, err := serialport.Open(ctx, c.cfg.Serial)
+	if err != nil {
+		return nil, nil, err
+	}
+	reset, err := serialport.NewResetter(c.cfg.Reset, port)
+	if err != nil {
+		return nil, nil, errors.Join(err, port.Close())
+	}
+	return port, reset, nil
+}
+
+// Connect brings the chip into its loader. ahead is the image that will be
+// written, if one will be: it is compressed while the chip connects.
+func (c *Chip) Connect(ctx context.Context, ahead image.Verified) (engine.Session, error) {
+	var payload []byte
+	if !ahead.IsZero() {
+		var err error
+		if payload, err = io.ReadAll(ahead.Payload()); err != nil {
+			return nil, fmt.Errorf("read the verified image: %w", err)
+		}
+	}
+	port, reset, err := c.line(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s, err := esprom.Connect(ctx, port, reset, esprom.Options{
+		Chip: c.cfg.Chip, Baud: c.cfg.Baud, NoStub: c.cfg.NoStub, Ahead: payload, Log: c.cfg.Log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, port.Close())
+	}
+	info := s.Info()
+	c.cfg.Log.Info("connected to the chip", "chip", info.Chip, "mac", fmt.Sprintf("%x", info.MAC),
+		"flash_bytes", info.FlashSize, "stub", info.Stub, "baud", info.Baud)
+	return &session{Device: slots.New(s, info.FlashSize, info.Chip), loader: s, port: port}, nil
+}
+
+// Reset starts the application, whatever the chip is doing.
+func (c *Chip) Reset(ctx context.Context) error {
+	port, reset, err := c.line(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(reset.Run(ctx), port.Close())
+}
+
+// session is a chip in its loader, with the port that leads there.
+type session struct {
+	*slots.Device
+	loader *esprom.Session
+	port   *serialport.Port
+}
+
+func (s *session) Close(ctx context.Context, run bool) error {
+	return errors.Join(s.loader.Close(ctx, run), s.port.Close())
+}
+
+// Inspect is the part of what slots sees that the engine decides by.
+func (s *session) Inspect(ctx context.Context) (engine.Layout, error) {
+	v, err := s.Device.Inspect(ctx)
+	if err != nil {
+		return engine.Layout{}, err
+	}
+	l := engine.Layout{
+		Next: v.Boots, Inactive: v.Inactive, State: v.State,
+		Installed: make(map[flashmap.Slot]update.Installed, len(v.Slots)),
+	}
+	for _, c := range v.Slots {
+		if c.Slot == v.Inactive {
+			l.SlotSize = c.Partition.Size
+		}
+		if c.Err == nil {
+			l.Installed[c.Slot] = installed(c)
+		}
+	}
+	return l, nil
+}
+
+// installed reads the outline of an app in flash: what it says of itself.
+func installed(c slots.Content) update.Installed {
+	i := update.Installed{Slot: c.Slot.String(), AppSHA256: hex.EncodeToString(c.App.Digest[:])}
+	if v, err := compat.ParseVersion(c.App.Desc.Version); err == nil {
+		i.Version = v
+	}
+	return i
+}

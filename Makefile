@@ -44,4 +44,4 @@ demo: build ## show three updates from the trigger to the end: confirmed, rolled
 	@$(ENVIRONMENT) && scripts/demo
 
 clean: ## remove what was built and generated in the tree; the cache stays
-	rm -rf bin .cache agent/internal/rosmsgs agent/internal/esprom/stub/*.json
+	rm -rf bin .cache internal/rosmsgs agent/internal/esprom/stub/*.json

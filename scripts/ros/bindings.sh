@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# The Go bindings of the message packages, in agent/internal/rosmsgs: generated, never committed.
+# The Go bindings of the message packages, in internal/rosmsgs: generated, never committed.
 # Sourced after common.sh, find.sh and overlay.sh.
 
-bindings=$root/agent/internal/rosmsgs
-bindings_import=github.com/robot-platform/robot-ota/agent/internal/rosmsgs
+bindings=$root/internal/rosmsgs
+bindings_import=github.com/robot-platform/robot-ota/internal/rosmsgs
 # What the agent and the simulator speak. Each further package costs compile time: cgo is slow.
 bindings_packages=(robot_interfaces std_srvs std_msgs diagnostic_msgs sensor_msgs nav_msgs geometry_msgs
 	rcl_interfaces builtin_interfaces action_msgs)

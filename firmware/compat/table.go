@@ -110,10 +110,13 @@ func (t Table) Check(fw Version, advertised Protocol, companion Version) error {
 		return &Incompatible{Firmware: fw, Protocol: p, Companion: companion, Reason: reason, Remedy: remedy}
 	}
 	row, ok := t.row(fw)
+	if fw.IsZero() {
+		return refuse(advertised, "the firmware's version is not known", "name the firmware's version")
+	}
 	if !ok {
 		return refuse(advertised,
 			fmt.Sprintf("firmware %v is not in the compatibility table", fw),
-			fmt.Sprintf("update the companion first, to a release that lists firmware %d.%d.x", fw.Major, fw.Minor))
+			fmt.Sprintf("update the companion to a release that lists firmware %d.%d.x first", fw.Major, fw.Minor))
 	}
 	if advertised != 0 && advertised != row.Protocol {
 		return refuse(advertised,

@@ -1,6 +1,7 @@
 package flashmap_test
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 
@@ -150,30 +151,34 @@ func TestSlotText(t *testing.T) {
 }
 
 func FuzzParseOTAData(f *testing.F) {
-	f.Add(otaData(blankEntry, blankEntry), uint8(2))
-	f.Add(otaData(whole(1, stValid), whole(2, stPending)), uint8(2))
-	f.Fuzz(func(t *testing.T, raw []byte, n uint8) {
-		o, err := flashmap.ParseOTAData(raw)
+	f.Add(blankEntry, blankEntry, uint8(2), int8(-1), int8(0))
+	f.Add(whole(1, stValid), whole(2, stPending), uint8(2), int8(0), int8(1))
+	f.Add(whole(0xFFFFFFFE, stValid), entry(0, stNew, 0xFFFFFFFF), uint8(3), int8(2), int8(1))
+	f.Fuzz(func(t *testing.T, e0, e1 []byte, n uint8, a, b int8) {
+		copy(partition, blankEntry)
+		copy(partition[sector:], blankEntry)
+		copy(partition[:32], e0)
+		copy(partition[sector:sector+32], e1)
+		o, err := flashmap.ParseOTAData(partition)
 		if err != nil {
-			return
+			t.Fatal(err)
 		}
-		slots := int(n % 18)
-		s, at := o.Choose(slots)
-		if s != factory && (int(s) >= slots || !o.Entries[at].Valid()) {
+		slots, from, to := int(n), flashmap.Slot(a), flashmap.Slot(b)
+		if s, at := o.Choose(slots); s != factory && (int(s) >= slots || !o.Entries[at].Valid()) {
 			t.Fatalf("chose %v of %d by entry %d", s, slots, at)
 		}
-		for from := factory; int(from) <= slots; from++ {
-			for to := factory; int(to) <= slots; to++ {
-				for _, plan := range []func() ([]flashmap.Edit, error){
-					func() ([]flashmap.Edit, error) { return o.Switch(from, to, slots) },
-					func() ([]flashmap.Edit, error) { return o.Restore(from, to, slots) },
-					func() ([]flashmap.Edit, error) { return o.Confirm(to, slots) },
-				} {
-					edits, err := plan()
-					if len(edits) > 3 || err != nil && edits != nil {
-						t.Fatalf("%v → %v of %d: %d edits, %v", from, to, slots, len(edits), err)
-					}
-				}
+		for name, plan := range map[string]func() ([]flashmap.Edit, error){
+			"switch":  func() ([]flashmap.Edit, error) { return o.Switch(from, to, slots) },
+			"restore": func() ([]flashmap.Edit, error) { return o.Restore(from, to, slots) },
+			"confirm": func() ([]flashmap.Edit, error) { return o.Confirm(to, slots) },
+		} {
+			edits, err := plan()
+			if err != nil {
+				continue
+			}
+			c := apply(chip{flash: [64]byte(append(bytes.Clone(partition[:32]), partition[sector:sector+32]...)), slots: slots}, edits)
+			if got := c.boot(); len(edits) > 3 || got != to {
+				t.Fatalf("%s %v → %v of %d: %d edits, boots %v", name, from, to, slots, len(edits), got)
 			}
 		}
 	})

@@ -32,9 +32,14 @@ need_build_tools() {
 	need ninja "apt-get install ninja-build"
 }
 
-# python_candidates: every python3 that might do, the default first, then those of pyenv and of the system.
+# python_candidates: every python3 that might do: the one that PYTHON names, or the default, then those of pyenv and of the
+# system.
 python_candidates() {
 	local minor
+	if [[ -n ${PYTHON:-} ]]; then
+		printf '%s\n' "$PYTHON"
+		return
+	fi
 	printf '%s\n' python3
 	for ((minor = python_newest; minor >= python_oldest; minor--)); do
 		printf '%s\n' "python3.$minor" "/usr/bin/python3.$minor" "/usr/local/bin/python3.$minor"
@@ -60,17 +65,17 @@ python_fault() {
 	PY
 }
 
-# find_python: print the path of a Python that can carry the embedded ROS 2.
+# find_python: print the path of a Python that can carry the embedded ROS 2: the one itself, not a link or an environment.
 find_python() {
 	local candidate path fault first=
 	while read -r candidate; do
 		path=$(command -v "$candidate") || continue
 		fault=$(python_fault "$path")
 		if [[ -z $fault ]]; then
-			env -u PYTHONPATH -u PYTHONHOME "$path" -c 'import sys; print(sys.executable)'
+			env -u PYTHONPATH -u PYTHONHOME "$path" -c 'import os, sys; print(os.path.realpath(sys._base_executable))'
 			return
 		fi
 		first=${first:-"$path $fault"}
 	done < <(python_candidates)
-	die "Python 3.$python_oldest to 3.$python_newest with venv and headers is missing${first:+ ($first)}: apt-get install python3 python3-venv python3-dev"
+	die "${PYTHON:+PYTHON=$PYTHON: }Python 3.$python_oldest to 3.$python_newest with venv and headers is missing${first:+ ($first)}: apt-get install python3 python3-venv python3-dev"
 }

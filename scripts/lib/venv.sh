@@ -2,13 +2,16 @@
 # Python environments in the cache: made once, recognised when whole, made again when not.
 # Sourced after common.sh and prerequisites.sh.
 
+# Raise it when environments are made in another way, so that those of the old way are not used.
+venv_layout=1
+
 # ensure_venv NAME REQUIREMENTS [FINISH]: print the path of a virtual environment that holds exactly REQUIREMENTS.
 # FINISH is a Python script that the environment's Python runs on the environment's path once all is installed. An
 # environment is used only with its manifest, which is written last: one that was interrupted or damaged is made again.
 ensure_venv() {
 	local name=$1 requirements=$2 finish=${3:-} python dir
 	python=$(find_python) || exit
-	dir=$cache/$name-$(digest "$requirements" "$root/scripts/lib/venv.sh" "$python" "$finish")
+	dir=$cache/$name-$(digest "$venv_layout" "$requirements" "$python" ${finish:+"$finish"})
 	if ! venv_whole "$dir"; then
 		locked make_venv "$name" "$dir" "$python" "$requirements" "$finish" || exit
 	fi

@@ -30,6 +30,7 @@ type Port struct {
 	ready   chan struct{}
 	timeout time.Duration
 	baud    int
+	follow  func() int
 }
 
 func newPort(c *Chip) *Port {
@@ -75,7 +76,7 @@ func (p *Port) take(b []byte) (int, error) {
 // the line.
 func (p *Port) Write(b []byte) (int, error) {
 	p.mu.Lock()
-	err, baud := p.err, p.baud
+	err, baud := p.err, p.rate()
 	p.mu.Unlock()
 	if err != nil {
 		return 0, err
@@ -110,6 +111,22 @@ func (p *Port) SetBaud(baud int) error {
 	defer p.mu.Unlock()
 	p.baud = baud
 	return p.err
+}
+
+// FollowBaud has the baud rate asked of f, which must not block, whenever bytes
+// come or go.
+func (p *Port) FollowBaud(f func() int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.follow = f
+}
+
+// rate is the host's baud rate now. The caller holds mu.
+func (p *Port) rate() int {
+	if p.follow != nil {
+		p.baud = p.follow()
+	}
+	return p.baud
 }
 
 // ResetInput forgets what arrived and was not read.
@@ -148,8 +165,8 @@ func (p *Port) end(why error) {
 // receive takes what the chip sent at a baud rate.
 func (p *Port) receive(b []byte, baud int) {
 	p.mu.Lock()
-	if !matching(baud, p.baud) {
-		b = garbled(b, baud, p.baud)
+	if own := p.rate(); !matching(baud, own) {
+		b = garbled(b, baud, own)
 	}
 	b = b[:min(len(b), hostBuffer-len(p.rx))]
 	p.rx = append(p.rx, b...)

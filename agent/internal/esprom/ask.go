@@ -63,8 +63,7 @@ var errLeftLoader = errors.New("the chip was reset behind our back")
 
 // garbled: the loader got the request, but not as it was sent.
 func (r reply) garbled(stub bool) bool {
-	e := CommandError{Status: r.body[0], Code: r.body[1], Stub: stub}
-	return e.Status != 0 && e.garbled()
+	return r.body[0] != 0 && r.failure(r.body, stub).garbled()
 }
 
 func (e *CommandError) garbled() bool {

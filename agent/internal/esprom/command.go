@@ -130,11 +130,21 @@ func (r reply) result(want int, stub bool) ([]byte, error) {
 		status = r.body[want:]
 	}
 	if status[0] != 0 {
-		return nil, &CommandError{Op: r.op, Status: status[0], Code: status[1], Stub: stub}
+		return nil, r.failure(status, stub)
 	}
 	if len(r.body) < want+statusSize {
 		return nil, fmt.Errorf("%s: reply of %d bytes where %d were due: %w",
 			opName(r.op), len(r.body), want+statusSize, errBadReply)
 	}
 	return r.body[:want], nil
+}
+
+// failure makes the error of a status. The ROM puts 1 and then the reason, the
+// stub the reason first.
+func (r reply) failure(status []byte, stub bool) *CommandError {
+	e := &CommandError{Op: r.op, Code: status[1], Stub: stub}
+	if stub && status[1] == 0 {
+		e.Code = status[0]
+	}
+	return e
 }

@@ -13,6 +13,7 @@
 //	slip.go      bytes ↔ frames                                   (pure)
 //	command.go   frames ↔ requests and replies, checksum, opcodes  (pure)
 //	errors.go    what can go wrong, each with what to do
+//	ask.go       requests that may be repeated
 //	link.go      one request, one reply, over a Port, within a time-out
 //	heard.go     what a line that does not answer says instead     (pure)
 //	connect.go   reset, sync, recognise a stub that is still running
@@ -23,8 +24,11 @@
 //	baud.go      raise the line speed, fall back when it is noisy
 //	flash.go     the flash commands, of the ROM and of the stub
 //	plan.go      which parts of the flash differ from what is wanted
-//	deflate.go   an image as deflated blocks, with what each expands to
-//	write.go     erase, write, prove by MD5; recover and go on
+//	stream.go    an image as deflated blocks, with what each expands to
+//	             (deflate/ packs smaller than zlib's best)            (pure)
+//	recover.go   resync, or reset and start over, after a fault
+//	write.go     erase, write, prove by MD5; through the stub
+//	writerom.go  the same through the ROM
 //	read.go      read flash
 //	session.go   the API
 //

@@ -26,10 +26,9 @@ var (
 
 // CommandError is a command that the chip answered with a failure.
 type CommandError struct {
-	Op     byte // opcode
-	Status byte // first status byte, not 0
-	Code   byte // second status byte: the reason
-	Stub   bool // the stub answered, not the ROM
+	Op   byte // opcode
+	Code byte // the reason
+	Stub bool // the stub answered, not the ROM
 }
 
 func (e *CommandError) Error() string {

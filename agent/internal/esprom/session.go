@@ -88,7 +88,7 @@ func Connect(ctx context.Context, p Port, r Resetter, o Options) (*Session, erro
 	s := &Session{
 		c:    &connector{link: newLink(p), reset: r, opts: o, log: o.Log},
 		opts: o, log: o.Log, top: o.Baud,
-		ahead: deflateAhead(o.Ahead),
+		ahead: packAhead(o.Ahead),
 	}
 	if err := s.establish(ctx, connectAttempts); err != nil {
 		s.ahead.wait()

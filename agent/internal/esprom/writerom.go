@@ -36,12 +36,14 @@ func (w *writer) raw(ctx context.Context, from, to int) error {
 // romBlock sends one block and returns the number of the next.
 //
 // The ROM counts a block before it looks at the checksum, so one that was
-// garbled is sent again under the next number. One whose reply was lost is sent
-// again under its own; "out of sequence" then means that it had been taken.
-// Should it have been taken garbled, the MD5 at the end finds out.
+// garbled is sent again under the next number. One that was cut short is refused
+// as "invalid" before it is counted, and sent again as it was. One whose reply
+// was lost is too; "out of sequence", which is the same code, then means that it
+// had been taken. Should it have been taken garbled, the MD5 at the end finds
+// out.
 func (s *Session) romBlock(ctx context.Context, seq uint32, data []byte) (uint32, error) {
 	timeout := s.c.wireTime(len(data)) + blockTimeout
-	lost := false
+	lost, cut := false, false
 	for n := 1; ; n++ {
 		p, err := s.c.link.request(ctx, block(opFlashData, seq, data), timeout)
 		if err == nil {
@@ -65,6 +67,9 @@ func (s *Session) romBlock(ctx context.Context, seq uint32, data []byte) (uint32
 			s.noise.bad(noiseResend)
 		case errors.As(err, &ce) && ce.Code == romFormat && lost:
 			return seq + 1, nil
+		case errors.As(err, &ce) && ce.Code == romFormat && !cut:
+			cut = true
+			s.noise.bad(noiseResend)
 		default:
 			return 0, err
 		}

@@ -3,11 +3,12 @@ package esprom
 import (
 	"bytes"
 	"compress/flate"
-	"compress/zlib"
 	"errors"
 	"fmt"
 	"io"
 	"sort"
+
+	"github.com/robot-platform/robot-ota/agent/internal/esprom/deflate"
 )
 
 const (
@@ -29,20 +30,9 @@ type streamBlock struct {
 	end  int // about how many bytes of the content are out once it is inflated
 }
 
-// deflate makes the stream of data, which must not be empty.
-func deflate(data []byte) (*stream, error) {
-	var buf bytes.Buffer
-	w, err := zlib.NewWriterLevel(&buf, zlib.BestCompression)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := w.Write(data); err != nil {
-		return nil, err
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	z := buf.Bytes()
+// pack makes the stream of data, which must not be empty.
+func pack(data []byte) (*stream, error) {
+	z := deflate.Zlib(data)
 	c, err := chart(z)
 	if err != nil {
 		return nil, err
@@ -129,15 +119,15 @@ type ahead struct {
 	err    error
 }
 
-// deflateAhead starts to deflate data; nil data gives a nil ahead.
-func deflateAhead(data []byte) *ahead {
+// packAhead starts to pack data; nil data gives a nil ahead.
+func packAhead(data []byte) *ahead {
 	if len(data) == 0 {
 		return nil
 	}
 	a := &ahead{data: data, done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
-		a.stream, a.err = deflate(data)
+		a.stream, a.err = pack(data)
 	}()
 	return a
 }
@@ -149,10 +139,10 @@ func (a *ahead) wait() {
 	}
 }
 
-// of returns the stream of data, if that is what was deflated ahead.
+// of returns the stream of data, if that is what was packed ahead.
 func (a *ahead) of(data []byte) (*stream, error) {
 	if a == nil || !bytes.Equal(a.data, data) {
-		return deflate(data)
+		return pack(data)
 	}
 	<-a.done
 	return a.stream, a.err

@@ -87,12 +87,8 @@ func ParseApp(payload []byte) (App, error) {
 	if err := app.parseTrailer(payload, end, sum); err != nil {
 		return App{}, err
 	}
-	// A first segment of descSize bytes or more lies at a fixed place.
-	first := app.Segments[0]
-	if first.Size < descSize {
-		return App{}, appError("the first segment has %d bytes, too few for an app description (%d)", first.Size, descSize)
-	}
-	app.Desc, err = parseDesc(payload[first.Offset : first.Offset+descSize])
+	first := app.Segments[0].Offset
+	app.Desc, err = parseDesc(payload[first : first+descSize])
 	if err != nil {
 		return App{}, err
 	}
@@ -137,22 +133,33 @@ func (a *App) parseSegments(b []byte, count int) (end int, sum byte, err error) 
 		if len(b)-at < segHeaderSize {
 			return 0, 0, appError("it ends inside the header of segment %d", i)
 		}
-		addr, size := binary.LittleEndian.Uint32(b[at:]), binary.LittleEndian.Uint32(b[at+4:])
-		at += segHeaderSize
-		// Compared unsigned and before any addition: a length near 2^31 or 2^32 wraps nothing.
-		switch {
-		case size >= maxSegmentSize || uint64(size) > uint64(len(b)-at):
-			return 0, 0, appError("segment %d claims %d bytes, %d are left", i, size, len(b)-at)
-		case size%4 != 0:
-			return 0, 0, appError("segment %d has %d bytes, not a multiple of 4", i, size)
+		seg, err := parseSegment(b[at:], i, uint32(at+segHeaderSize), uint32(len(b)-at-segHeaderSize))
+		if err != nil {
+			return 0, 0, err
 		}
-		a.Segments = append(a.Segments, Segment{Addr: addr, Size: size, Offset: uint32(at)})
-		for _, c := range b[at : at+int(size)] {
+		a.Segments = append(a.Segments, seg)
+		at = int(seg.Offset + seg.Size)
+		for _, c := range b[seg.Offset:at] {
 			sum ^= c
 		}
-		at += int(size)
 	}
 	return at, sum, nil
+}
+
+// parseSegment reads the header of segment i, whose data begin at offset, with
+// left bytes to the end of the image.
+func parseSegment(header []byte, i int, offset, left uint32) (Segment, error) {
+	s := Segment{Addr: binary.LittleEndian.Uint32(header), Size: binary.LittleEndian.Uint32(header[4:]), Offset: offset}
+	// Compared unsigned and before any addition: a length near 2^31 or 2^32 wraps nothing.
+	switch {
+	case s.Size >= maxSegmentSize || s.Size > left:
+		return Segment{}, appError("segment %d claims %d bytes, %d are left", i, s.Size, left)
+	case s.Size%4 != 0:
+		return Segment{}, appError("segment %d has %d bytes, not a multiple of 4", i, s.Size)
+	case i == 0 && s.Size < descSize:
+		return Segment{}, appError("the first segment has %d bytes, too few for an app description (%d)", s.Size, descSize)
+	}
+	return s, nil
 }
 
 // parseTrailer checks what follows the segments: padding with the checksum as

@@ -2,7 +2,6 @@ package image
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"io"
 )
@@ -20,6 +19,7 @@ const headSize = appHeaderSize + segHeaderSize + descSize
 // at. What is no app image at all, erased flash for instance, wraps [ErrApp];
 // other errors are r's.
 func ParseOutline(r io.ReaderAt, room uint32) (App, error) {
+	room = min(room, MaxImageSize)
 	head := make([]byte, headSize)
 	if err := readAt(r, head, 0, room); err != nil {
 		return App{}, err
@@ -40,16 +40,13 @@ func ParseOutline(r io.ReaderAt, room uint32) (App, error) {
 				return App{}, err
 			}
 		}
-		addr, size := binary.LittleEndian.Uint32(seg), binary.LittleEndian.Uint32(seg[4:])
 		at += segHeaderSize
-		if size >= maxSegmentSize || size > room-at || size%4 != 0 {
-			return App{}, appError("segment %d claims %d bytes, %d are left", i, size, room-at)
+		s, err := parseSegment(seg, i, at, room-at)
+		if err != nil {
+			return App{}, err
 		}
-		app.Segments = append(app.Segments, Segment{Addr: addr, Size: size, Offset: at})
-		at += size
-	}
-	if app.Segments[0].Size < descSize {
-		return App{}, appError("the first segment has %d bytes, too few for an app description (%d)", app.Segments[0].Size, descSize)
+		app.Segments = append(app.Segments, s)
+		at += s.Size
 	}
 	hashed := (at/checksumAlign + 1) * checksumAlign
 	if err := readAt(r, app.Digest[:], hashed, room); err != nil {

@@ -1,6 +1,7 @@
 package espsim
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"sync"
 )
@@ -25,14 +26,19 @@ type Faults struct {
 
 // LineFaults is what happens on one direction of the line.
 type LineFaults struct {
-	DropByte, GarbleByte, DuplicateByte    uint64
-	DropFrame, GarbleFrame, DuplicateFrame uint64
+	DropByte       uint64 `json:"drop_byte"`
+	GarbleByte     uint64 `json:"garble_byte"`
+	DuplicateByte  uint64 `json:"duplicate_byte"`
+	DropFrame      uint64 `json:"drop_frame"`
+	GarbleFrame    uint64 `json:"garble_frame"`
+	DuplicateFrame uint64 `json:"duplicate_frame"`
 	// PullFrame unplugs the cable in place of that frame, CutFrame cuts the
 	// power then.
-	PullFrame, CutFrame uint64
+	PullFrame uint64 `json:"pull_frame"`
+	CutFrame  uint64 `json:"cut_frame"`
 	// Noise garbles each byte with this probability, drawn from Seed.
-	Noise float64
-	Seed  uint64
+	Noise float64 `json:"noise"`
+	Seed  uint64  `json:"seed"`
 }
 
 // Tear is how far the flash operation got that the power cut hit.
@@ -44,6 +50,27 @@ const (
 	TearBefore             // not begun
 	TearAfter              // just done, nobody told
 )
+
+var tearNames = [...]string{"half", "before", "after"}
+
+// MarshalText implements encoding.TextMarshaler: "half", "before", "after".
+func (t Tear) MarshalText() ([]byte, error) {
+	if int(t) >= len(tearNames) {
+		return nil, fmt.Errorf("tear %d: want 0 to %d", t, len(tearNames)-1)
+	}
+	return []byte(tearNames[t]), nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (t *Tear) UnmarshalText(b []byte) error {
+	for i, name := range tearNames {
+		if string(b) == name {
+			*t = Tear(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("tear %q: want half, before or after", b)
+}
 
 // Counters is what happened since SetFaults.
 type Counters struct {

@@ -1,0 +1,137 @@
+package console
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/robot-platform/robot-ota/agent/internal/preflight"
+	"github.com/robot-platform/robot-ota/agent/internal/update"
+)
+
+// page is a list of named rows.
+type page struct {
+	st Style
+	b  strings.Builder
+}
+
+func (p *page) row(name, format string, args ...any) {
+	p.b.WriteString(p.st.paint(faint, fmt.Sprintf("%-10s", name)) + " " + fmt.Sprintf(format, args...) + "\n")
+}
+
+// Status is the state of things as a page.
+func Status(s update.Status, now time.Time, st Style) string {
+	p := page{st: st}
+	p.row("state", "%s  %s", st.paint(colorOf(s.State), clean(string(s.State))), clean(s.Message))
+	if measured(s) {
+		p.row("progress", "%s", st.figures(s, now))
+	}
+	p.row("running", "%s", firmware(s.Running))
+	if s.JobID != "" {
+		p.row("job", "%s (%s, asked for by %s)", clean(s.JobID), s.Kind, s.Origin)
+		if !s.Target.IsZero() || s.Slot != "" {
+			p.row("target", "%s", firmware(update.Installed{Version: s.Target, Slot: s.Slot}))
+		}
+	}
+	if !s.Since.IsZero() {
+		p.row("since", "%s (%s)", moment(s.Since, now), span(now.Sub(s.Since)))
+	}
+	p.reasons(s.Reasons, now)
+	if f := s.Failure; f != nil {
+		p.row("failure", "%s in %s: %s", st.paint(red, clean(f.Code)), f.State, clean(f.Text))
+	}
+	if s.Held {
+		p.row("chip", "%s", st.paint(yellow, "in the agent's hands: the serial line is not with its owner"))
+	}
+	return p.b.String()
+}
+
+func (p *page) reasons(rs []preflight.Reason, now time.Time) {
+	name := "not now"
+	for _, r := range rs {
+		p.row(name, "%s %s", clean(r.Text), p.st.paint(faint, "("+clean(string(r.Code))+", since "+moment(r.Since, now)+")"))
+		p.row("", "lifted by %s", clean(r.Lift))
+		name = ""
+	}
+}
+
+// firmware is a version and its slot in words.
+func firmware(i update.Installed) string {
+	version, slot := "unknown version", ""
+	if !i.Version.IsZero() {
+		version = i.Version.String()
+	}
+	if i.Slot != "" {
+		slot = " in " + clean(i.Slot)
+	}
+	if i.Version.IsZero() && slot == "" {
+		return "unknown: the firmware has not spoken"
+	}
+	return version + slot
+}
+
+// Plan is what a request would do, as a page.
+func Plan(pl update.Plan, now time.Time, st Style) string {
+	p := page{st: st}
+	verdict := st.paint(yellow, "not now")
+	if pl.WouldUpdate {
+		verdict = st.paint(green, "go")
+	}
+	p.row("plan", "%s  %s", verdict, clean(pl.Message))
+	p.row("running", "%s", firmware(pl.Running))
+	if !pl.Target.IsZero() {
+		p.row("target", "%s", firmware(update.Installed{Version: pl.Target, Slot: pl.Slot}))
+	}
+	if pl.Estimate > 0 {
+		p.row("takes", "about %s from the download to the confirmation", span(pl.Estimate))
+	}
+	p.reasons(pl.Reasons, now)
+	return p.b.String()
+}
+
+// History is what was done, oldest first. long adds the evidence.
+func History(rs []update.Record, now time.Time, long bool, st Style) string {
+	if len(rs) == 0 {
+		return "nothing was done yet\n"
+	}
+	var b strings.Builder
+	for _, r := range rs {
+		to := r.Image.Version.String()
+		if r.Image.Version.IsZero() {
+			to = "?"
+		}
+		from := r.From.Version.String()
+		if r.From.Version.IsZero() {
+			from = "?"
+		}
+		if r.Kind == update.KindRollback {
+			from, to = to, from
+		}
+		fmt.Fprintf(&b, "%s  %s  %s  %s %s %s  %s\n", moment(r.Ended, now), clean(r.JobID),
+			st.paint(colorOf(r.Outcome), fmt.Sprintf("%-11s", clean(string(r.Outcome)))),
+			from, st.sign("→", "->"), to,
+			st.paint(faint, fmt.Sprintf("(%s by %s, %s)", r.Kind, r.Origin, span(r.Ended.Sub(r.Started)))))
+		if f := r.Failure; f != nil {
+			fmt.Fprintf(&b, "    %s in %s: %s\n", clean(f.Code), f.State, clean(f.Text))
+		}
+		if long {
+			details(&b, r)
+		}
+	}
+	return b.String()
+}
+
+func details(b *strings.Builder, r update.Record) {
+	if r.URL != "" {
+		fmt.Fprintf(b, "    from %s\n", clean(r.URL))
+	}
+	if r.Image.FileSHA256 != "" {
+		fmt.Fprintf(b, "    file %s, signed by key %s\n", clean(r.Image.FileSHA256), clean(r.Image.Key))
+	}
+	for _, e := range r.Evidence {
+		fmt.Fprintf(b, "    saw  %s\n", clean(e))
+	}
+	for _, d := range r.Durations {
+		fmt.Fprintf(b, "    %-12s %s\n", d.State, span(time.Duration(d.Seconds*float64(time.Second))))
+	}
+}

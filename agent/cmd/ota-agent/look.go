@@ -1,0 +1,161 @@
+package main
+
+import (
+	"math"
+	"runtime/debug"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/cobra"
+
+	"github.com/robot-platform/robot-ota/agent/internal/config"
+	"github.com/robot-platform/robot-ota/agent/internal/console"
+	"github.com/robot-platform/robot-ota/agent/internal/control"
+	"github.com/robot-platform/robot-ota/agent/internal/update"
+)
+
+// version is set by the linker (-X main.version=…).
+var version = ""
+
+// build is the version of this program as far as it is known.
+func build() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	var watch bool
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Say what runs, what goes on, and what stands in the way",
+		Args:  cobra.NoArgs,
+		RunE: a.talk(func(c *cobra.Command, cl *control.Client, _ []string) error {
+			if watch {
+				return a.watchForEver(c, cl)
+			}
+			s, err := cl.Status(c.Context())
+			if err != nil {
+				return err
+			}
+			return a.show(s, func(st console.Style) string { return console.Status(s, time.Now(), st) })
+		}),
+	}
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "go on until Ctrl-C")
+	return c
+}
+
+func (a *app) watchForEver(c *cobra.Command, cl *control.Client) error {
+	defer interruptible(c)()
+	err := a.watch(c.Context(), cl, math.MaxInt64, func(update.Status) error { return nil })
+	if c.Context().Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (a *app) historyCommand() *cobra.Command {
+	var (
+		n    int
+		long bool
+	)
+	c := &cobra.Command{
+		Use:   "history",
+		Short: "List the updates that were made, the newest last",
+		Args:  cobra.NoArgs,
+		RunE: a.talk(func(c *cobra.Command, cl *control.Client, _ []string) error {
+			if n < 0 {
+				return usageError{"-n must not be negative; 0 is all"}
+			}
+			rs, err := cl.History(c.Context(), n)
+			if err != nil {
+				return err
+			}
+			if !a.json {
+				return a.show(nil, func(st console.Style) string { return console.History(rs, time.Now(), long, st) })
+			}
+			for _, r := range rs {
+				if err := a.showJSON(r); err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
+	}
+	c.Flags().IntVarP(&n, "number", "n", 20, "how many; 0: all")
+	c.Flags().BoolVarP(&long, "long", "l", false, "with evidence and durations")
+	return c
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version of this program",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			v := struct {
+				Version string `json:"version"`
+				ROS     bool   `json:"ros"`
+			}{build(), withROS}
+			ros := "without ROS 2"
+			if withROS {
+				ros = "with ROS 2"
+			}
+			return a.show(v, func(console.Style) string { return "ota-agent " + v.Version + ", built " + ros + "\n" })
+		},
+	}
+}
+
+func (a *app) configCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "config",
+		Short: "Look at the configuration",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(&cobra.Command{
+		Use:   "check [FILE]",
+		Short: "Name each fault, and print the configuration as the agent would use it",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			path := a.configPath
+			if len(args) == 1 {
+				path = args[0]
+			}
+			return a.checkConfig(path)
+		},
+	})
+	return c
+}
+
+func (a *app) checkConfig(path string) error {
+	cfg, err := config.Load(path)
+	if err != nil {
+		return err
+	}
+	out, err := yaml.Marshal(cfg)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		if out, err = yaml.YAMLToJSON(out); err != nil {
+			return err
+		}
+	}
+	if _, err := a.std.out.Write(out); err != nil {
+		return err
+	}
+	_, files, err := cfg.Keyring()
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		a.warn("%s: %d trusted: %v", f.Path, len(f.IDs), f.IDs)
+	}
+	a.warn("%s: no faults", path)
+	return nil
+}

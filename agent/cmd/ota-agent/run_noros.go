@@ -1,0 +1,6 @@
+//go:build !ros2
+
+package main
+
+// withROS says that this build has a ROS 2 node.
+const withROS = false

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/robot-platform/robot-ota/agent/internal/robot"
 	"github.com/robot-platform/robot-ota/firmware/compat"
 )
 
@@ -153,7 +154,9 @@ type Gates struct {
 // ROS names what is subscribed to. Names without a leading slash follow the
 // node's namespace.
 type ROS struct {
-	Topics Topics `yaml:"topics"`
+	// Namespace of the node, "" for the root; --ros-args comes before it.
+	Namespace string `yaml:"namespace"`
+	Topics    Topics `yaml:"topics"`
 	// FirmwareStatus is the name of the firmware's own DiagnosticStatus;
 	// {robot_id} in it stands for the robot's id.
 	FirmwareStatus string `yaml:"firmware_status"`
@@ -235,4 +238,13 @@ const robotID = "{robot_id}"
 // FirmwareStatus is the name of the firmware's own DiagnosticStatus.
 func (c Config) FirmwareStatus() string {
 	return strings.ReplaceAll(c.ROS.FirmwareStatus, robotID, c.Robot.ID)
+}
+
+// FirmwareKeys are the names of the values in it.
+func (c Config) FirmwareKeys() robot.Keys {
+	k := c.ROS.Keys
+	return robot.Keys{
+		Version: k.Version, Protocol: k.Protocol, AppSHA256: k.AppSHA256, Slot: k.Slot, OTAState: k.OTAState,
+		BootCount: k.BootCount, ResetReason: k.ResetReason, Safety: k.SafetyState, Motors: k.Motors, SelfTest: k.SelfTest,
+	}
 }

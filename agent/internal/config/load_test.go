@@ -131,11 +131,7 @@ log: {level: debug, format: json}
 }
 
 func TestDefaultKeysAreTheFleets(t *testing.T) {
-	k, want := Default().ROS.Keys, robot.DefaultKeys()
-	got := robot.Keys{
-		Version: k.Version, Protocol: k.Protocol, AppSHA256: k.AppSHA256, Slot: k.Slot, OTAState: k.OTAState,
-		BootCount: k.BootCount, ResetReason: k.ResetReason, Safety: k.SafetyState, Motors: k.Motors, SelfTest: k.SelfTest,
-	}
+	got, want := Default().FirmwareKeys(), robot.DefaultKeys()
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -56,6 +56,7 @@ func TestFaultsAreNamed(t *testing.T) {
 		"relative":         {"state_dir: var\n", `state_dir: "var": want an absolute path, beginning with /`},
 		"long socket":      {"control_socket: /" + strings.Repeat("x", 120) + "\n", `control_socket: has 121 bytes, and the path of a socket may have 107`},
 		"topic":            {"ros: {topics: {odom: \"od om\"}}\n", `ros.topics.odom: "od om" is no name of a topic: want one such as /odom`},
+		"namespace":        {"ros: {namespace: \"r 1\"}\n", `ros.namespace: "r 1" is no namespace: want one such as /r1`},
 		"status name":      {"ros: {firmware_status: \"\"}\n", `ros.firmware_status: want the name of the firmware's own status`},
 		"value name":       {"ros: {keys: {motors: \"\"}}\n", `ros.keys.motors: want the name of the value`},
 		"level":            {"log: {level: warning}\n", `log.level: "warning" is none of debug, info, warn, error; did you mean "warn"?`},

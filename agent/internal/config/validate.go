@@ -200,6 +200,9 @@ func (v validator) gates(g Gates) {
 var topicPattern = regexp.MustCompile(`^/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*$`)
 
 func (v validator) ros(r ROS) {
+	if r.Namespace != "" && (len(r.Namespace) > 200 || !topicPattern.MatchString(r.Namespace)) {
+		v.wrong("ros.namespace", "%q is no namespace: want one such as /r1, or \"\" for none", clip(r.Namespace))
+	}
 	topics := reflect.ValueOf(r.Topics)
 	for i := range topics.NumField() {
 		if name := topics.Field(i).String(); len(name) > 200 || !topicPattern.MatchString(name) {

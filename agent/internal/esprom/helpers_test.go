@@ -1,10 +1,23 @@
 package esprom_test
 
 import (
+	"bytes"
+	"context"
 	"log/slog"
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
+
+	"github.com/robot-platform/robot-ota/agent/internal/esprom"
+	"github.com/robot-platform/robot-ota/firmware/image"
+	"github.com/robot-platform/robot-ota/sim/espsim"
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// slot0 is where the fleet's table puts ota_0.
+const slot0 = 0x220000
 
 // content is n bytes that deflate to about 0.6 of that, as code does.
 func content(n int, seed uint64) []byte {
@@ -29,4 +42,69 @@ func content(n int, seed uint64) []byte {
 // testLog logs to the test.
 func testLog(t *testing.T) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// buttons resets a simulated chip as its buttons would.
+type buttons struct{ chip *espsim.Chip }
+
+func (b buttons) Bootloader(context.Context, int) error { b.chip.ResetToBootloader(); return nil }
+func (b buttons) Run(context.Context) error             { b.chip.ResetToApp(); return nil }
+
+// noReset has no effect, as without reset lines.
+type noReset struct{}
+
+func (noReset) Bootloader(context.Context, int) error { return nil }
+func (noReset) Run(context.Context) error             { return nil }
+
+// bubble runs f with a simulated chip on fake time.
+func bubble(t *testing.T, cfg espsim.Config, f func(t *testing.T, chip *espsim.Chip)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		chip, err := espsim.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer chip.Close()
+		f(t, chip)
+	})
+}
+
+// options are o with what a test wants by default.
+func options(t *testing.T, o esprom.Options) esprom.Options {
+	t.Helper()
+	if o.Chip == image.ESP32 {
+		o.Chip = image.ESP32S3
+	}
+	o.Log = testLog(t)
+	return o
+}
+
+// connect opens a session over the chip's port and buttons.
+func connect(t *testing.T, chip *espsim.Chip, o esprom.Options) *esprom.Session {
+	t.Helper()
+	return connectBy(t, chip.Open(), buttons{chip}, o)
+}
+
+func connectBy(t *testing.T, p esprom.Port, r esprom.Resetter, o esprom.Options) *esprom.Session {
+	t.Helper()
+	s, err := esprom.Connect(t.Context(), p, r, options(t, o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func write(t *testing.T, s *esprom.Session, off uint32, data []byte) {
+	t.Helper()
+	if err := s.Write(t.Context(), off, data, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// holds fails unless the flash holds data at off.
+func holds(t *testing.T, chip *espsim.Chip, off int, data []byte) {
+	t.Helper()
+	if !bytes.Equal(chip.Flash()[off:off+len(data)], data) {
+		t.Errorf("flash at %#x does not hold what was written", off)
+	}
 }

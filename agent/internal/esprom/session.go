@@ -116,29 +116,36 @@ func (s *Session) letRun(ctx context.Context, cause error) {
 
 // startTries bounds how often a chip that answers is started over because
 // identifying it or starting the stub failed.
-const startTries = 3
+const startTries = 4
 
 // establish takes the chip from any state to a loader that is ready for flash
 // commands at the highest trusted speed. A chip that answers and then falters
-// is reset and met again with more care: without raising the speed of the ROM
-// loader, then at a lower speed.
+// is reset and met again with more care: first without raising the speed of the
+// ROM loader, then at a lower speed; a stub that did not start twice is done
+// without.
 func (s *Session) establish(ctx context.Context, attempts int) error {
-	careful := false
-	for n := 1; ; n++ {
+	stubFailures := 0
+	for n := 0; ; n++ {
 		if err := s.c.connect(ctx, attempts); err != nil {
 			return err
 		}
-		err := s.start(ctx, careful)
+		err := s.start(ctx, n > 0)
 		var refused *RefusedError
-		if err == nil || fatal(err) || errors.As(err, &refused) || n == startTries {
+		if err == nil || fatal(err) || errors.As(err, &refused) || n == startTries-1 {
 			return err
 		}
 		s.log.Warn("the chip faltered while being set up; starting over", "error", err)
-		if careful {
+		s.c.stub = false
+		if errors.Is(err, errStubStart) {
+			if stubFailures++; stubFailures == 2 {
+				s.log.Warn("the stub does not start: using the ROM loader alone, which is slower")
+				s.opts.NoStub = true
+			}
+			continue
+		}
+		if n > 0 && isNoise(err) {
 			s.lowerTop()
 		}
-		careful = true
-		s.c.stub = false
 	}
 }
 

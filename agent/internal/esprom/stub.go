@@ -28,6 +28,9 @@ const (
 
 var stubGreeting = []byte("OHAI")
 
+// errStubStart: the stub was uploaded but does not run.
+var errStubStart = errors.New("start stub")
+
 // errNoStub: there is no stub image for the chip.
 var errNoStub = errors.New("no stub image")
 
@@ -117,6 +120,9 @@ func (c *connector) startStub(ctx context.Context, img stubImage, blockSize int)
 				err = c.upload(ctx, s, blockSize)
 			}
 		}
+		if err != nil && !isNoise(err) {
+			return fmt.Errorf("%w: the ROM does not take it: %w", errStubStart, err)
+		}
 		if err != nil {
 			return fmt.Errorf("upload stub: %w", err)
 		}
@@ -151,7 +157,7 @@ func (c *connector) awaitGreeting(ctx context.Context) error {
 			}
 		}
 	}
-	return fmt.Errorf("start stub: no greeting within %v: %w", stubStart, ErrSilent)
+	return fmt.Errorf("%w: no greeting within %v: %w", errStubStart, stubStart, ErrSilent)
 }
 
 // upload writes one segment to RAM.
@@ -176,5 +182,9 @@ func (c *connector) upload(ctx context.Context, s stubSegment, blockSize int) er
 
 // wireTime is how long n bytes take on the line, with a margin for escapes.
 func (c *connector) wireTime(n int) time.Duration {
-	return time.Duration(n) * 12 * time.Second / time.Duration(max(c.baud, 1200))
+	baud := c.baud
+	if baud == 0 {
+		baud = romBaud // the port does not tell; hardly slower
+	}
+	return time.Duration(n) * 12 * time.Second / time.Duration(baud)
 }

@@ -13,7 +13,7 @@ const (
 	// writeStuck bounds the recoveries in a row between which no block was
 	// taken, writeFaults those of one Write in all.
 	writeStuck  = 6
-	writeFaults = 100
+	writeFaults = 60
 	// writeRounds bounds how often the whole is found different after all of
 	// it was written.
 	writeRounds = 3
@@ -76,7 +76,10 @@ func (w *writer) run(ctx context.Context) error {
 		}
 		before = w.blocks
 		if faults++; faults > writeFaults || stuck > writeStuck {
-			return fmt.Errorf("giving up after %d recoveries: %w", faults-1, err)
+			if isNoise(err) && !errors.Is(err, ErrNoise) {
+				err = fmt.Errorf("%w: %w", ErrNoise, err)
+			}
+			return fmt.Errorf("giving up after %d recoveries, the last at %d baud: %w", faults-1, w.s.c.baud, err)
 		}
 		if err := w.s.recover(ctx, err); err != nil {
 			return err

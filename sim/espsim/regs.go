@@ -23,8 +23,8 @@ func modelOf(m Model) *model {
 		return &model{
 			name: "ESP32", chipID: 0, detect: 0x00F01D83, beginWords: 4,
 			spi:  spiRegs{base: 0x3FF42000, usr: 0x1C, usr2: 0x24, w0: 0x80},
-			ram:  []extent{{0x3FFAE000, 0x52000}, {0x40080000, 0x20000}},
-			code: extent{0x40080000, 0x20000},
+			ram:  []extent{{0x3FFAE000, 0x52000}, {0x40080000, 0x40000}},
+			code: extent{0x40080000, 0x40000},
 		}
 	}
 	return &model{

@@ -56,13 +56,14 @@ func (a *app) code(err error) int {
 	case errors.As(err, &u), !a.ran: // cobra did not get as far as the command
 		return exitUsage
 	case errors.As(err, &p):
-		switch p.Code { //exhaustive:ignore // these are no refusals
+		switch p.Code {
 		case control.Internal, control.NotFound, control.Unanswered, control.Stopping:
 			return exitError
 		case control.BadRequest:
 			return exitUsage
+		default:
+			return exitRefused
 		}
-		return exitRefused
 	case errors.Is(err, control.ErrUnreachable), errors.Is(err, control.ErrDenied), errors.Is(err, control.ErrLost):
 		return exitUnreachable
 	}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/robot-platform/robot-ota/agent/internal/control"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 )
@@ -23,19 +21,20 @@ const (
 var errSeen = errors.New("seen")
 
 // follow shows a job until it has ended and turns its end into the exit code.
-func (a *app) follow(c *cobra.Command, cl *control.Client, jobID string) error {
-	defer interruptible(c)()
+func (a *app) follow(ctx context.Context, cl *control.Client, jobID string) error {
+	ctx, stop := interruptible(ctx)
+	defer stop()
 	f := &follower{job: jobID}
-	err := a.watch(c.Context(), cl, returnTime, f.see)
+	err := a.watch(ctx, cl, returnTime, f.see)
 	switch {
 	case errors.Is(err, errSeen):
-	case c.Context().Err() != nil:
+	case ctx.Err() != nil:
 		a.warn("Detached; the update goes on. See: ota-agent status --watch, ota-agent cancel")
 		return outcome(exitDetached)
 	case err != nil:
 		return fmt.Errorf("job %s: %w", jobID, err)
 	}
-	return a.ended(c.Context(), cl, f)
+	return a.ended(ctx, cl, f)
 }
 
 // watch shows the agent's state and passes it to see until that returns an
@@ -139,13 +138,14 @@ func (a *app) ended(ctx context.Context, cl *control.Client, f *follower) error 
 		if r.JobID != f.job {
 			continue
 		}
-		switch r.Outcome { //exhaustive:ignore // the three that end a job
+		switch r.Outcome {
 		case update.Failed:
 			return outcome(exitFailed)
 		case update.RolledBack:
 			return rolledBack(r.Kind)
+		default:
+			return nil
 		}
-		return nil
 	}
 	if f.last.State == update.Idle {
 		return a.nothingNewer()

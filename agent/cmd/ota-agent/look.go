@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"math"
 	"runtime/debug"
 	"time"
@@ -36,7 +37,7 @@ func (a *app) statusCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: a.talk(func(c *cobra.Command, cl *control.Client, _ []string) error {
 			if watch {
-				return a.watchForEver(c, cl)
+				return a.watchForEver(c.Context(), cl)
 			}
 			s, err := cl.Status(c.Context())
 			if err != nil {
@@ -49,10 +50,11 @@ func (a *app) statusCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) watchForEver(c *cobra.Command, cl *control.Client) error {
-	defer interruptible(c)()
-	err := a.watch(c.Context(), cl, math.MaxInt64, func(update.Status) error { return nil })
-	if c.Context().Err() != nil {
+func (a *app) watchForEver(ctx context.Context, cl *control.Client) error {
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	err := a.watch(ctx, cl, math.MaxInt64, func(update.Status) error { return nil })
+	if ctx.Err() != nil {
 		return nil
 	}
 	return err

@@ -29,7 +29,7 @@ func newApp(std streams) *app { return &app{std: std, wire: wire} }
 func (a *app) main(ctx context.Context, args []string) int {
 	var own []string
 	own, a.ros = splitROS(args)
-	root := a.root()
+	root := a.root() //nolint:contextcheck // cobra carries it
 	root.SetArgs(own)
 	return a.conclude(root.ExecuteContext(ctx))
 }

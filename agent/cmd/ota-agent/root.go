@@ -180,8 +180,6 @@ func (a *app) screen() *console.Screen {
 }
 
 // interruptible ends with the first signal; a second one kills.
-func interruptible(c *cobra.Command) (stop func()) {
-	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
-	c.SetContext(ctx)
-	return stop
+func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 }

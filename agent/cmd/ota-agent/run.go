@@ -37,11 +37,11 @@ Arguments after --ros-args go to the ROS 2 node as they are. Under systemd
 		Example: `  ota-agent run --config /etc/robot-ota/agent.yaml
   ota-agent run --ros-args -r __ns:=/r1`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return a.run(c) },
+		RunE: func(c *cobra.Command, _ []string) error { return a.run(c.Context()) },
 	}
 }
 
-func (a *app) run(c *cobra.Command) error {
+func (a *app) run(ctx context.Context) error {
 	cfg, err := config.Load(a.configPath)
 	if err != nil {
 		return err
@@ -53,7 +53,8 @@ func (a *app) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	defer interruptible(c)()
+	ctx, stop := interruptible(ctx)
+	defer stop()
 	log := newLog(a.std.err, cfg.Log)
 	log.Info("starting", "version", build(), "config", a.configPath, "robot", cfg.Robot.ID, "sku", cfg.Robot.SKU, "port", cfg.Serial.Port)
 	for _, f := range files {
@@ -62,7 +63,6 @@ func (a *app) run(c *cobra.Command) error {
 	if !withROS {
 		log.Warn("this build has no ROS 2: there is no node, nothing is heard of the robot, and so no gate will open; build with -tags ros2")
 	}
-	ctx := c.Context()
 	ag := agent{cfg: cfg, keys: keys, version: build(), rosArgs: a.ros, log: log, ready: func() {
 		log.Info("ready", "socket", cfg.ControlSocket)
 		notify(log, daemon.SdNotifyReady)
@@ -72,10 +72,11 @@ func (a *app) run(c *cobra.Command) error {
 		notify(log, daemon.SdNotifyStopping)
 	})
 	defer stopping()
-	if err := a.wire(ctx, ag); err != nil && !(ctx.Err() != nil && errors.Is(err, context.Canceled)) {
-		return fmt.Errorf("the agent ended: %w", err)
+	err = a.wire(ctx, ag)
+	if err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("the agent ended: %w", err)
 }
 
 // notify tells systemd, where that started us.

@@ -49,7 +49,7 @@ On a terminal it asks first. The robot restarts its ESP32: its motors stop.
 			if err != nil {
 				return err
 			}
-			return a.begun(c, cl, j, id)
+			return a.begun(c.Context(), cl, j, id)
 		}),
 	}
 	c.Flags().StringVar(&r.Reason, "reason", "", "why, for the history: `TEXT` of at most 200 bytes")

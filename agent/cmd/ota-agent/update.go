@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,9 +20,9 @@ func (j *jobFlags) add(c *cobra.Command) {
 }
 
 // begun goes on with a job that the agent accepted.
-func (a *app) begun(c *cobra.Command, cl *control.Client, j jobFlags, id string) error {
+func (a *app) begun(ctx context.Context, cl *control.Client, j jobFlags, id string) error {
 	if j.follow && !j.detach {
-		return a.follow(c, cl, id)
+		return a.follow(ctx, cl, id)
 	}
 	if a.json {
 		return a.showJSON(control.Started{JobID: id})
@@ -61,7 +62,7 @@ Ctrl-C only stops showing it: the update goes on.
 			if err != nil {
 				return err
 			}
-			return a.begun(c, cl, j, id)
+			return a.begun(c.Context(), cl, j, id)
 		}),
 	}
 	addTrigger(c, &t)
@@ -80,7 +81,7 @@ func (a *app) checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.begun(c, cl, j, id)
+			return a.begun(c.Context(), cl, j, id)
 		}),
 	}
 	j.add(c)

@@ -46,12 +46,15 @@ type Server struct {
 	URL        string   `yaml:"url"`         // https
 	CAFile     string   `yaml:"ca_file"`     // PEM; "": the system's
 	TokenFile  string   `yaml:"token_file"`  // holds the bearer token; "": none
+	CertFile   string   `yaml:"cert_file"`   // the robot's certificate, PEM; "": none
+	KeyFile    string   `yaml:"key_file"`    // its private key, PEM; "": none
 	CheckEvery Duration `yaml:"check_every"` // 0: only when asked; else 10 s - 30 days
 	// AllowHosts are hosts besides the server's that a trigger's URL may
-	// name, as "host", "host:port" or "*.domain"; empty: any.
+	// name, as "host", "host:port" or "*.domain"; empty: any, but redirects
+	// stay on their host.
 	AllowHosts []string `yaml:"allow_hosts"`
-	// AllowPrivate lets images come from loopback, private and link-local
-	// addresses.
+	// AllowPrivate lets other hosts than the update server have loopback,
+	// private and link-local addresses.
 	AllowPrivate bool `yaml:"allow_private"`
 }
 
@@ -61,6 +64,7 @@ type Download struct {
 	MinSpeed Size     `yaml:"min_speed"` // bytes per second; 0: any
 	Patience Duration `yaml:"patience"`  // slower than that for so long: start over, 1 s - 10 min
 	GiveUp   Duration `yaml:"give_up"`   // without a new byte for so long: fail, 1 s - 7 days
+	Keep     int      `yaml:"keep"`      // verified images that stay in the store, 1-100
 }
 
 // Trust is whose signatures count.
@@ -201,7 +205,7 @@ func Default() Config {
 		Server:        Server{URL: "https://updates.robot-platform.org", CheckEvery: Duration(6 * time.Hour)},
 		Download: Download{
 			MaxSize: maxDownload, MinSpeed: 1 << 10,
-			Patience: Duration(30 * time.Second), GiveUp: Duration(time.Hour),
+			Patience: Duration(30 * time.Second), GiveUp: Duration(time.Hour), Keep: 2,
 		},
 		Trust: Trust{Keys: []string{"/etc/robot-ota/keys/*.der", "/etc/robot-ota/keys/*.pem"}},
 		Serial: Serial{

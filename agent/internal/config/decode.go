@@ -97,7 +97,7 @@ func leaf(n ast.Node, into reflect.Value) error {
 		}
 		return u.UnmarshalText([]byte(s))
 	}
-	switch into.Kind() { //exhaustive:ignore // the kinds that Config has
+	switch into.Kind() {
 	case reflect.String:
 		s, err := text(n)
 		if err != nil {
@@ -124,13 +124,14 @@ func leaf(n ast.Node, into reflect.Value) error {
 
 // unwanted refuses what YAML has and a configuration has no use for.
 func unwanted(n ast.Node) error {
-	switch n.Type() { //exhaustive:ignore // all others are values
+	switch n.Type() {
 	case ast.NullType:
 		return errors.New(`has no value: write one, "" for none, or remove the line`)
 	case ast.AliasType, ast.AnchorType, ast.TagType, ast.MergeKeyType:
 		return errors.New("anchors, aliases and tags are not read here: write the value itself")
+	default:
+		return nil
 	}
-	return nil
 }
 
 func text(n ast.Node) (string, error) {

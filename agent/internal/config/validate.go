@@ -89,6 +89,11 @@ func (v validator) server(s Server) {
 	}
 	v.optionalPath("server.ca_file", s.CAFile)
 	v.optionalPath("server.token_file", s.TokenFile)
+	v.optionalPath("server.cert_file", s.CertFile)
+	v.optionalPath("server.key_file", s.KeyFile)
+	if (s.CertFile == "") != (s.KeyFile == "") {
+		v.wrong("server.cert_file", "a certificate and its key go together: set both cert_file and key_file, or neither")
+	}
 	if s.CheckEvery != 0 {
 		between(v, "server.check_every", s.CheckEvery, Duration(10*time.Second), 30*day, ", or 0 for never")
 	}
@@ -106,6 +111,7 @@ func (v validator) download(d Download) {
 	between(v, "download.min_speed", d.MinSpeed, 0, 1<<30, " (bytes per second)")
 	between(v, "download.patience", d.Patience, Duration(time.Second), Duration(10*time.Minute), "")
 	between(v, "download.give_up", d.GiveUp, Duration(time.Second), 7*day, "")
+	between(v, "download.keep", d.Keep, 1, 100, "")
 }
 
 func (v validator) trust(t Trust) {
@@ -245,9 +251,10 @@ func (v validator) socket(path string) {
 
 // between checks a range, both ends included. NaN is in none.
 func between[T cmp.Ordered](v validator, key string, x, low, high T, unit string) {
-	if !(x >= low && x <= high) {
-		v.wrong(key, "%v is out of range: want %v to %v%s", x, low, high, unit)
+	if x >= low && x <= high {
+		return
 	}
+	v.wrong(key, "%v is out of range: want %v to %v%s", x, low, high, unit)
 }
 
 func oneOf[T ~string](v validator, key string, x T, words ...T) {

@@ -55,13 +55,14 @@ func (st Style) figures(s update.Status, now time.Time) string {
 }
 
 func leftOf(s update.State) string {
-	switch s { //exhaustive:ignore // only these two are windows
+	switch s {
 	case update.Validating:
 		return "left of the trial"
 	case update.Observing:
 		return "left of the observation"
+	default:
+		return "left"
 	}
-	return "left"
 }
 
 // line is a state as one line of at most width columns, 0 for no limit.

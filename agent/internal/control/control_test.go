@@ -59,7 +59,7 @@ func serve(t *testing.T) *agent {
 		if err := <-done; err != nil {
 			t.Errorf("Serve: %v", err)
 		}
-		a.Client.Close()
+		a.Close()
 	}
 	t.Cleanup(a.stop)
 	return a
@@ -82,7 +82,7 @@ func TestCommandsArrive(t *testing.T) {
 	if id != "job-1" {
 		t.Errorf("job %q", id)
 	}
-	_, err = a.Client.Check(ctx)
+	_, err = a.Check(ctx)
 	check("check", err)
 	p, err := a.Client.Plan(ctx, control.Trigger{})
 	check("plan", err)

@@ -13,6 +13,9 @@ import (
 	"go.uber.org/goleak"
 )
 
+// asMaster makes the test binary hold a pty's master until its input ends.
+const asMaster = "SERIALPORT_TEST_MASTER"
+
 // asChild makes the test binary try to open a port and print how that went;
 // a test runs it under another user.
 const asChild = "SERIALPORT_TEST_OPEN"
@@ -26,6 +29,17 @@ func TestMain(m *testing.M) {
 		}
 		cancel()
 		fmt.Print(err)
+		os.Exit(0)
+	}
+	if os.Getenv(asMaster) != "" {
+		master, slave, err := pty.Open()
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(slave.Name())
+		_ = slave.Close()
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		_ = master.Close()
 		os.Exit(0)
 	}
 	goleak.VerifyTestMain(m)

@@ -109,11 +109,11 @@ func TestOpenTwiceInOneProcess(t *testing.T) {
 	}
 }
 
-// ptyOfAnotherProcess lets script(1)-like python hold a pty's master.
+// ptyOfAnotherProcess gives a pty whose master another process holds.
 func ptyOfAnotherProcess(t *testing.T) string {
 	t.Helper()
-	cmd := exec.Command("python3", "-c",
-		"import os,sys,time\nm,s=os.openpty()\nprint(os.ttyname(s),flush=True)\nos.close(s)\nsys.stdin.read()")
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = []string{asMaster + "=1"}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -271,7 +271,9 @@ func openAs(t *testing.T, port string, uid uint32) string {
 	if err := copyFile(exe, "/proc/self/exe"); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(exe)
+	ctx, cancel := contextFor(t, 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, exe)
 	cmd.Dir, cmd.Env = "/", []string{asChild + "=" + port}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	out, err := cmd.CombinedOutput()

@@ -3,7 +3,162 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/robot-platform/robot-ota/agent/internal/config"
+	"github.com/robot-platform/robot-ota/agent/internal/control"
+	"github.com/robot-platform/robot-ota/agent/internal/engine"
+	"github.com/robot-platform/robot-ota/agent/internal/esp32"
+	"github.com/robot-platform/robot-ota/agent/internal/fetch"
+	"github.com/robot-platform/robot-ota/agent/internal/httpguard"
+	"github.com/robot-platform/robot-ota/agent/internal/journal"
+	"github.com/robot-platform/robot-ota/agent/internal/preflight"
+	"github.com/robot-platform/robot-ota/agent/internal/robot"
+	"github.com/robot-platform/robot-ota/agent/internal/rosnode"
+	"github.com/robot-platform/robot-ota/agent/internal/schedule"
+	"github.com/robot-platform/robot-ota/agent/internal/serialport"
+	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/agent/internal/updateserver"
+	"github.com/robot-platform/robot-ota/agent/internal/watch"
+	"github.com/robot-platform/robot-ota/firmware/compat"
+	"github.com/robot-platform/robot-ota/firmware/image"
 )
 
 // wire builds the agent out of its parts and runs it until ctx ends.
-func wire(context.Context, agent) error { return errors.New("not wired yet") }
+func wire(ctx context.Context, a agent) error {
+	store, err := journal.Open(a.cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	memory, err := store.Load()
+	var damaged *journal.DamagedError
+	switch {
+	case errors.As(err, &damaged):
+		a.log.Error("going on without it: the chip is reset and the serial line given back, to be sure", "err", err)
+	case err != nil:
+		return err
+	}
+	board := robot.NewBoard()
+	ports, err := a.ports(board, store)
+	if err != nil {
+		return err
+	}
+	core := engine.New(a.engineConfig(), ports, memory, a.log)
+	plan := schedule.New(a.cfg.Server.CheckEvery.Std())
+	listener, err := control.Listen(ctx, a.cfg.ControlSocket)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	if withROS {
+		node, err := rosnode.New(a.nodeConfig(core, plan), core, board, a.log)
+		if err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		g.Go(func() error { return node.Run(ctx) })
+	}
+	g.Go(func() error { return core.Run(ctx) })
+	g.Go(func() error { return control.NewServer(core, store, a.log).Serve(ctx, listener) })
+	g.Go(func() error {
+		plan.Run(ctx, func(ctx context.Context) error {
+			_, err := core.Trigger(ctx, update.Request{Origin: update.FromSchedule})
+			return err
+		}, a.log)
+		return nil
+	})
+	a.ready()
+	return g.Wait()
+}
+
+// ports are the engine's ways to the outside.
+func (a agent) ports(board *robot.Board, store *journal.Journal) (engine.Ports, error) {
+	var none engine.Ports
+	server, err := url.Parse(a.cfg.Server.URL)
+	if err != nil {
+		return none, fmt.Errorf("server.url: %w", err)
+	}
+	http, err := httpguard.New(httpguard.Config{
+		Server: server, AllowHosts: a.cfg.Server.AllowHosts, AllowPrivate: a.cfg.Server.AllowPrivate,
+		CAFile: a.cfg.Server.CAFile, TokenFile: a.cfg.Server.TokenFile, UserAgent: "ota-agent/" + a.version,
+	})
+	if err != nil {
+		return none, err
+	}
+	images, err := fetch.New(fetch.Config{
+		Dir: filepath.Join(a.cfg.StateDir, "images"), Keys: a.keys,
+		MaxSize: int64(a.cfg.Download.MaxSize), MinSpeed: int64(a.cfg.Download.MinSpeed),
+		Patience: a.cfg.Download.Patience.Std(), GiveUp: a.cfg.Download.GiveUp.Std(),
+	}, http, a.log)
+	if err != nil {
+		return none, err
+	}
+	chip, err := a.chip()
+	if err != nil {
+		return none, err
+	}
+	line, err := a.line()
+	if err != nil {
+		return none, err
+	}
+	return engine.Ports{
+		Source: updateserver.New(updateserver.Config{
+			URL: server, RobotID: a.cfg.Robot.ID, SKU: a.cfg.Robot.SKU, MaxSize: int64(a.cfg.Download.MaxSize),
+		}, http),
+		Images: images, Line: line, Chip: chip, Robot: board, Journal: store,
+	}, nil
+}
+
+// lockDir is where the serial port's lock file goes; "" lets serialport choose.
+const lockDir = ""
+
+func (a agent) chip() (*esp32.Chip, error) {
+	id, err := image.ParseChip(a.cfg.Serial.Chip)
+	if err != nil {
+		return nil, fmt.Errorf("serial.chip: %w", err)
+	}
+	s := a.cfg.Serial
+	return esp32.New(esp32.Config{
+		Serial: serialport.Config{Port: s.Port, LockDir: lockDir, Log: a.log},
+		Reset: serialport.Reset{
+			Method: serialport.Method(s.Reset.Method),
+			GPIO:   serialport.GPIO{Chip: s.Reset.GPIO.Chip, EN: s.Reset.GPIO.EN, Boot: s.Reset.GPIO.Boot},
+			Command: serialport.Command{
+				Bootloader: s.Reset.Command.Bootloader, Run: s.Reset.Command.Run, Timeout: s.Reset.Command.Timeout.Std(),
+			},
+			Log: a.log,
+		},
+		Chip: id, Baud: s.Baud, NoStub: !s.Stub, Log: a.log,
+	}), nil
+}
+
+func (a agent) engineConfig() engine.Config {
+	chip, _ := image.ParseChip(a.cfg.Serial.Chip) // validated with the configuration
+	gates := a.cfg.Gates
+	trial := watch.DefaultTrialPolicy()
+	trial.Window, trial.BootTimeout = a.cfg.Trial.Window.Std(), a.cfg.Trial.BootTimeout.Std()
+	trial.SelfConfirm = a.cfg.Trial.Confirm == config.ConfirmFirmware
+	return engine.Config{
+		Chip: chip, SKU: a.cfg.Robot.SKU,
+		Gates: preflight.Policy{
+			MinBattery: gates.MinBattery, Mains: a.cfg.Robot.MainsPowered, Fresh: gates.Fresh.Std(),
+			MaxLinear: gates.MaxLinear, MaxAngular: gates.MaxAngular, NeedOdometry: gates.NeedOdometry,
+			Companion: a.cfg.Robot.CompanionVersion, Table: compat.DefaultTable(),
+		},
+		Trial: trial, Observe: watch.DefaultObservePolicy(), ObserveFor: a.cfg.ObserveFor.Std(), Baud: a.cfg.Serial.Baud,
+	}
+}
+
+func (a agent) nodeConfig(core *engine.Engine, plan *schedule.Schedule) rosnode.Config {
+	t := a.cfg.ROS.Topics
+	return rosnode.Config{
+		RobotID: a.cfg.Robot.ID, Version: a.version, Args: append([]string{os.Args[0]}, a.rosArgs...),
+		Topics:         rosnode.Topics{Battery: t.Battery, EStop: t.EStop, Odom: t.Odom, CmdVel: t.CmdVel, Diagnostics: t.Diagnostics},
+		FirmwareStatus: a.cfg.FirmwareStatus(), Keys: a.cfg.FirmwareKeys(),
+		Parameters: a.parameters(core, plan),
+	}
+}

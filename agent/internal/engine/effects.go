@@ -196,7 +196,7 @@ func (e *Engine) prove(ctx context.Context, m update.Memory) (image.Verified, er
 // gates asks preflight about this job now.
 func (e *Engine) gates(j update.Job, now time.Time) []preflight.Reason {
 	c := preflight.Candidate{Version: target(j), Protocol: j.Offer.Protocol}
-	return preflight.Check(e.ports.Robot.Facts(), e.inhibitors.held(now), c, e.cfg.Gates, now)
+	return preflight.Check(e.ports.Robot.Facts(), e.inhibitors.held(now), c, e.policy(), now)
 }
 
 // askEvery is how often the gates are asked while an update waits.

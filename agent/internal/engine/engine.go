@@ -60,7 +60,8 @@ type Engine struct {
 	events   chan report
 	ended    chan struct{} // closed when Run returns
 
-	board      board // what is published
+	board      board        // what is published
+	tuning     sync.RWMutex // guards what of cfg may be changed: see tune.go
 	inhibitors inhibitors
 
 	// The rest belongs to Run's goroutine and, while it goes on, the effect.

@@ -106,15 +106,11 @@ func (e *Engine) look(ctx context.Context, see func(robot.Facts, time.Time) bool
 // observe watches the confirmed firmware for the rest of its observation.
 func (e *Engine) observe(ctx context.Context, m update.Memory, out emit) error {
 	start := time.Now()
-	end := m.Job.ConfirmedAt.Add(e.cfg.ObserveFor)
-	if end.After(start.Add(e.cfg.ObserveFor)) { // the clock has jumped back meanwhile
-		end = start.Add(e.cfg.ObserveFor)
-	}
 	o := watch.NewObservation(e.cfg.Observe, identity(m.Job.Image), e.ports.Robot.Facts(), start)
 	var alarm *watch.Alarm
 	err := e.look(ctx, func(f robot.Facts, now time.Time) bool {
 		o, alarm = o.Look(f, now)
-		return alarm != nil || now.After(end)
+		return alarm != nil || now.After(e.observedUntil(m, start))
 	})
 	switch {
 	case err != nil:
@@ -125,6 +121,16 @@ func (e *Engine) observe(ctx context.Context, m update.Memory, out emit) error {
 		out(update.ObservationOver{})
 	}
 	return nil
+}
+
+// observedUntil is the end of the observation; a clock that has jumped back
+// meanwhile does not make it longer than it may be.
+func (e *Engine) observedUntil(m update.Memory, start time.Time) time.Time {
+	whole := e.ObserveFor()
+	if end := m.Job.ConfirmedAt.Add(whole); end.Before(start.Add(whole)) {
+		return end
+	}
+	return start.Add(whole)
 }
 
 // hearOld waits, for as long as a boot may take, until the old firmware says

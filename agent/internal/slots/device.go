@@ -93,6 +93,7 @@ func (d *Device) Attest(ctx context.Context, s flashmap.Slot, v image.Verified) 
 	if err := d.fits(p, v); err != nil {
 		return err
 	}
+	delete(d.attested, s)
 	sum, err := d.flash.MD5(ctx, p.Offset, v.Size())
 	if err != nil {
 		return fmt.Errorf("MD5 of %v: %w", s, err)

@@ -1,0 +1,27 @@
+// Package fetch downloads signed images into a store and proves them there.
+//
+// Parties. Who names a URL, the server behind it and all that lies between are
+// trusted with nothing but bandwidth: what they send is bounded in size and in
+// slowness, and lies as unverified bytes until image.Verify has accepted it.
+// Only the private state directory of the agent is trusted to keep what was
+// written and synced; that it did is checked all the same.
+//
+// A file's way through the store, a directory of mode 0700:
+//
+//	<key>.part, <key>.meta   being downloaded; key: the SHA-256, or of the URL
+//	<sha256>.unverified      complete, synced, of that SHA-256
+//	<sha256>.img             image.Verify has accepted these very bytes
+//
+// Resume. The meta file says how many bytes of the part file were synced and
+// what their SHA-256 is. Whatever a crash or a power cut left beyond them is
+// cut off, and if they do not hash to it, the download starts from zero. The
+// server is asked for the rest with Range and, where it gave a strong ETag,
+// with If-Range; without an ETag only where the offer names the SHA-256 that
+// the whole must have. A whole of several pieces that has another SHA-256 than
+// the offer's is fetched once more in one piece before it is refused.
+//
+// Attacks. Endless data: the size is known and bounded before the first byte
+// is written. Slow retrieval: a lower bound on speed, and on progress across
+// connections. Mix-and-match of pieces: ETag, SHA-256, and in the end the
+// signature. Compressed answers are refused, so no decompression bomb either.
+package fetch

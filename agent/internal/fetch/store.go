@@ -1,0 +1,263 @@
+package fetch
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/robot-platform/robot-ota/internal/durable"
+)
+
+// Endings of the files in the store.
+const (
+	partEnd       = ".part"
+	metaEnd       = ".meta"
+	unverifiedEnd = ".unverified"
+	imageEnd      = ".img"
+)
+
+// unsafeStore is the code of refusals because of planted files.
+const unsafeStore = "unsafe_store"
+
+// unsafe says that something in the store was not made by the agent.
+func unsafe(err error) bool {
+	var r *RefusedError
+	return errors.As(err, &r) && r.code == unsafeStore
+}
+
+// reserve is left free for the agent's journal, in bytes.
+const reserve = 1 << 20
+
+// file is what the store needs of an open file.
+type file interface {
+	io.ReadWriter
+	io.Seeker
+	Truncate(size int64) error
+	Sync() error
+	Close() error
+}
+
+// store is the private directory of images.
+type store struct {
+	dir  string
+	max  int64                                     // largest file
+	keep int                                       // verified images kept
+	open func(path string, flag int) (file, error) // openPrivate, but for tests
+	free func(dir string) (int64, error)           // bytes; freeSpace, but for tests
+}
+
+func newStore(dir string, limit int64, keep int) (*store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("image store: %w", err)
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return nil, fmt.Errorf("image store: %w", err)
+	}
+	if !info.IsDir() {
+		return nil, refusef(unsafeStore, "the image store %s is no directory but %v; remove it", dir, info.Mode().Type())
+	}
+	if info.Mode().Perm() != 0o700 {
+		if err := os.Chmod(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("image store: %w", err)
+		}
+	}
+	return &store{dir: dir, max: limit, keep: keep, open: openPrivate, free: freeSpace}, nil
+}
+
+func (s *store) path(name string) string { return filepath.Join(s.dir, name) }
+
+// openPrivate opens a file of the store, or makes it, and takes nothing but a
+// plain file that has this one name: whoever plants links there wants the
+// agent to write or to trust something else.
+func openPrivate(path string, flag int) (file, error) {
+	f, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, refusef(unsafeStore, "%s is a symbolic link, which the agent never makes there; find out who did, and remove it", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = refusef(unsafeStore, "%s is no plain file; find out who made it, and remove it", path)
+	}
+	if err == nil {
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink != 1 {
+			err = refusef(unsafeStore, "%s has another name elsewhere (a hard link), which the agent never makes; find out who did, and remove it", path)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// freeSpace gives the bytes that the agent's user may still fill.
+func freeSpace(dir string) (int64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	return int64(min(st.Bavail, 1<<62/uint64(st.Bsize))) * int64(st.Bsize), nil
+}
+
+// room makes sure that need bytes fit, and gives up old images for that.
+func (s *store) room(need int64) error {
+	for {
+		free, err := s.free(s.dir)
+		if err != nil || free >= need+reserve {
+			return err
+		}
+		old := s.images()
+		if len(old) == 0 {
+			return &DiskFullError{Dir: s.dir, Need: need + reserve, Free: free}
+		}
+		if err := os.Remove(s.path(old[0])); err != nil {
+			return err
+		}
+	}
+}
+
+// full makes a DiskFullError of a write's error, where it is one.
+func (s *store) full(err error, need int64) error {
+	if !noRoom(err) {
+		return err
+	}
+	free, ferr := s.free(s.dir)
+	if ferr != nil {
+		free = 0
+	}
+	return &DiskFullError{Dir: s.dir, Need: need + reserve, Free: free, Cause: err}
+}
+
+// images lists the verified images, the one used longest ago first.
+func (s *store) images() []string {
+	type dated struct {
+		name string
+		at   time.Time
+	}
+	var found []dated
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err == nil && strings.HasSuffix(e.Name(), imageEnd) {
+			found = append(found, dated{e.Name(), info.ModTime()})
+		}
+	}
+	slices.SortStableFunc(found, func(a, b dated) int { return a.at.Compare(b.at) })
+	names := make([]string, len(found))
+	for i, f := range found {
+		names[i] = f.name
+	}
+	return names
+}
+
+// sweep removes what other downloads left unfinished: one goes on at a time.
+func (s *store) sweep(key string) error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return fmt.Errorf("image store: %w", err)
+	}
+	for _, e := range entries {
+		name := e.Name()
+		stem, end := strings.TrimSuffix(name, filepath.Ext(name)), filepath.Ext(name)
+		unfinished := end == partEnd || end == metaEnd || end == unverifiedEnd
+		if unfinished && stem != key || strings.HasPrefix(name, ".") { // the latter: half-written meta files
+			if err := os.RemoveAll(s.path(name)); err != nil {
+				return fmt.Errorf("image store: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// prune removes verified images beyond the number that is kept.
+func (s *store) prune() error {
+	old := s.images()
+	for _, name := range old[:max(0, len(old)-s.keep)] {
+		if err := os.Remove(s.path(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read gives the bytes of a stored file and its name. A file that does not
+// have the SHA-256 of its name is removed, and not there.
+func (s *store) read(sum string) (data []byte, name string, err error) {
+	for _, name := range []string{sum + imageEnd, sum + unverifiedEnd} {
+		data, err := s.readFile(name, s.max)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		if got := sha256.Sum256(data); hex.EncodeToString(got[:]) == sum {
+			return data, name, nil
+		}
+		if err := os.Remove(s.path(name)); err != nil {
+			return nil, "", err
+		}
+	}
+	return nil, "", ErrNotStored
+}
+
+func (s *store) readFile(name string, limit int64) ([]byte, error) {
+	f, err := s.open(s.path(name), os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, refusef("too_large", "%s holds more than %d bytes", s.path(name), limit)
+	}
+	return data, nil
+}
+
+// settle gives a file that was verified its last name, durably.
+func (s *store) settle(sum, name string, now time.Time) error {
+	to := sum + imageEnd
+	if name != to {
+		f, err := s.open(s.path(name), os.O_RDWR)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return fmt.Errorf("sync %s: %w", s.path(name), err)
+		}
+		if err := os.Rename(s.path(name), s.path(to)); err != nil {
+			return err
+		}
+		if err := durable.SyncDir(s.dir); err != nil {
+			return err
+		}
+	}
+	if err := os.Chtimes(s.path(to), now, now); err != nil { // used now: pruned last
+		return err
+	}
+	return s.prune()
+}
+
+func (s *store) remove(name string) error {
+	if err := os.Remove(s.path(name)); err != nil {
+		return fmt.Errorf("remove the refused image: %w", err)
+	}
+	return durable.SyncDir(s.dir)
+}

@@ -1,0 +1,113 @@
+package updateserver
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+
+	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/firmware/compat"
+	"github.com/robot-platform/robot-ota/firmware/image"
+)
+
+// An AnswerError says that the update server's answer is not taken.
+type AnswerError struct{ Reason string }
+
+func (e *AnswerError) Error() string { return "the update server's answer is refused: " + e.Reason }
+
+// Code names the refusal for machines.
+func (*AnswerError) Code() string { return "bad_answer" }
+
+// Final: the server has to be put right.
+func (*AnswerError) Final() bool { return true }
+
+func badAnswer(format string, args ...any) error {
+	return &AnswerError{Reason: fmt.Sprintf(format, args...)}
+}
+
+const (
+	maxURL     = update.MaxURL
+	maxRelease = 128 // bytes
+)
+
+// parseOffer reads the body of a 200: version, url, sha256, size, protocol,
+// release. Each must be there once, spelt so, with a sensible value; fields
+// that later servers may add are passed over. An empty release is none.
+func parseOffer(body []byte, maxSize int64) (update.Offer, error) {
+	fields, err := object(body)
+	if err != nil {
+		return update.Offer{}, badAnswer("%v", err)
+	}
+	var o update.Offer
+	for _, f := range []struct {
+		name string
+		to   any
+	}{
+		{"version", &o.Version}, {"url", &o.URL}, {"sha256", &o.SHA256},
+		{"size", &o.Size}, {"protocol", &o.Protocol}, {"release", &o.Release},
+	} {
+		raw, ok := fields[f.name]
+		if !ok || string(raw) == "null" {
+			return update.Offer{}, badAnswer("it has no %q", f.name)
+		}
+		if err := json.Unmarshal(raw, f.to); err != nil {
+			return update.Offer{}, badAnswer("%q cannot be read: %v", f.name, err)
+		}
+	}
+	return o, checkOffer(o, maxSize)
+}
+
+func checkOffer(o update.Offer, maxSize int64) error {
+	switch {
+	case o.Version == compat.Version{}:
+		return badAnswer("it names no version")
+	case o.URL == "" || len(o.URL) > maxURL || strings.ContainsFunc(o.URL, odd):
+		return badAnswer("its url is no URL of 1 to %d printable characters", maxURL)
+	case len(o.SHA256) != 64 || strings.Trim(o.SHA256, "0123456789abcdef") != "":
+		return badAnswer("its sha256 is not 64 lower-case hex digits")
+	case o.Size <= image.HeaderSize || o.Size > maxSize:
+		return badAnswer("its size of %d bytes is not between %d and %d", o.Size, image.HeaderSize+1, maxSize)
+	case len(o.Release) > maxRelease || strings.ContainsFunc(o.Release, odd):
+		return badAnswer("its release is longer than %d bytes, or not printable", maxRelease)
+	}
+	return nil
+}
+
+func odd(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }
+
+// object splits a JSON object into its fields. Unlike encoding/json alone it
+// refuses a name that stands there twice and tells upper from lower case: two
+// readers of one answer must not see two offers.
+func object(body []byte) (map[string]json.RawMessage, error) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, errors.New("it is no JSON object")
+	}
+	fields := map[string]json.RawMessage{}
+	for d.More() {
+		t, err := d.Token()
+		name, ok := t.(string)
+		if err != nil || !ok {
+			return nil, errors.New("it is no JSON object")
+		}
+		var raw json.RawMessage
+		if err := d.Decode(&raw); err != nil {
+			return nil, fmt.Errorf("it is no JSON: %w", err)
+		}
+		if _, twice := fields[name]; twice {
+			return nil, fmt.Errorf("it names %.40q twice", name)
+		}
+		fields[name] = raw
+	}
+	if t, err := d.Token(); err != nil || t != json.Delim('}') {
+		return nil, errors.New("it is no whole JSON object")
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("something follows its JSON object")
+	}
+	return fields, nil
+}

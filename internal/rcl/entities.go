@@ -80,6 +80,12 @@ func (p *Publisher) Publish(m types.Message) error {
 	return p.node.guard("publish "+p.topic, func() error { return p.pub.Publish(m) })
 }
 
+// Close takes the topic off the graph, and what late subscribers would have
+// been given of it. Nobody may be publishing.
+func (p *Publisher) Close() error {
+	return p.node.guard("close "+p.topic, p.pub.Close)
+}
+
 // Subscribe declares that f is called by Spin with every message on the topic;
 // T is the message type and ts its type support. f must return at once.
 // Messages that cannot be taken are reported to lost.

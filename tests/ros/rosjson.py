@@ -2,6 +2,7 @@
 
 import base64
 import importlib
+import math
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
@@ -36,6 +37,8 @@ def plain(value):
         return {name: plain(getattr(value, name)) for name in value.get_fields_and_field_types()}
     if isinstance(value, bytes):
         return value[0] if len(value) == 1 else base64.b64encode(value).decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if isinstance(value, str | bool | int | float):
         return value
     return [plain(v) for v in value]

@@ -236,10 +236,10 @@ func TestNamespaceAndRemapping(t *testing.T) {
 		Nodes            []string
 		Services, Topics map[string][]string
 	}
-	c.Ask(map[string]any{"do": "names"}, &names)
-	if !slices.Contains(names.Nodes, "/r1/updater") {
-		t.Errorf("nodes: %v", names.Nodes)
-	}
+	eventually(t, "the node is found by its new name", func() bool {
+		c.Ask(map[string]any{"do": "names"}, &names)
+		return slices.Contains(names.Nodes, "/r1/updater")
+	})
 	for _, s := range []string{"/r1/ota/trigger", "/r1/ota/update/_action/send_goal", "/r1/updater/list_parameters"} {
 		if names.Services[s] == nil {
 			t.Errorf("no service %s", s)

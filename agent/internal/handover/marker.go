@@ -1,0 +1,106 @@
+package handover
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Version of the marker file, and the bound of what is read of it.
+const (
+	markerSchema = 1
+	maxMarker    = 4096
+)
+
+// mark is what stands in the marker file: that the owner was running and is
+// being stopped, and which unit it was. Commands stand in the configuration
+// alone.
+type mark struct {
+	Schema int    `json:"schema"`
+	Unit   string `json:"unit,omitempty"`
+}
+
+// writeMarker puts the file on the disk for good: written aside, synced,
+// renamed, and the directory synced.
+func writeMarker(path string, m mark) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%w: write %s: %w: nothing was stopped", ErrMarker, path, err)
+		}
+	}()
+	m.Schema = markerSchema
+	b, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".handover-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(append(b, '\n'))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// readMarker gives the mark and whether the file is there. One that cannot be
+// read or understood is there all the same: an owner started once too often
+// does less harm than one that stays stopped.
+func readMarker(path string) (m mark, found bool, err error) {
+	if path == "" {
+		return m, false, nil
+	}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, false, nil
+	}
+	if err != nil {
+		return m, true, fmt.Errorf("%w: %w", ErrMarker, err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxMarker))
+	if err == nil {
+		err = json.Unmarshal(b, &m)
+	}
+	if err == nil && m.Schema != markerSchema {
+		err = fmt.Errorf("schema %d is not %d", m.Schema, markerSchema)
+	}
+	if err == nil && m.Unit != "" {
+		err = checkUnit(m.Unit)
+	}
+	if err != nil {
+		return mark{}, true, fmt.Errorf("%w: %s: %w", ErrMarker, path, err)
+	}
+	return m, true, nil
+}
+
+func removeMarker(path string) error {
+	err := os.Remove(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: remove %s: %w", ErrMarker, path, err)
+	}
+	return nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -47,7 +47,7 @@ func (c *chip) boot() flashmap.Slot {
 		ok[i] = seq[i] != 0xFFFFFFFF && state[i] != stInvalid && state[i] != stAborted &&
 			binary.LittleEndian.Uint32(e[28:]) == romCRC(seq[i])
 	}
-	active := -1
+	var active int
 	switch {
 	case ok[0] && ok[1]:
 		if seq[1] > seq[0] {

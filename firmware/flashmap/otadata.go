@@ -51,11 +51,8 @@ const (
 	maxSeq   = blankSeq - 1
 )
 
-// entrySize is the size of esp_ota_select_entry_t; the rest of its sector is
-// blank.
-const entrySize = 32
-
-// Entry is esp_ota_select_entry_t. Its CRC covers Seq alone.
+// Entry is esp_ota_select_entry_t, 32 bytes; the rest of its sector is blank.
+// Its CRC covers Seq alone.
 type Entry struct {
 	Seq   uint32
 	Label [20]byte

@@ -6,8 +6,9 @@ import (
 )
 
 const (
-	// maxFailures is how many boots in a row may fail before the firmware
-	// refuses to confirm itself.
+	// maxFailures is how many boots in a row may fail before a firmware that is
+	// not confirmed yet refuses to confirm itself. A confirmed one has nothing
+	// to refuse: cut its power as often as you like.
 	maxFailures = 3
 	// appBaud is the rate of micro-ROS on the shared line.
 	appBaud = 921600
@@ -35,7 +36,7 @@ func (c *Chip) runApp(ctx context.Context, u *uart, b *booted, reason string) (s
 	if err := sleep(ctx, c.cfg.AppStart); err != nil {
 		return "", err
 	}
-	if p.nvs.failures > maxFailures && p.refuse(ctx) {
+	if p.nvs.failures > maxFailures && p.state() != stateName(stateValid) && p.refuse(ctx) {
 		return resetSoft, fatal(ctx)
 	}
 	if p.app.behaviour.name == "crash_at_boot" {

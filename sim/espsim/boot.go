@@ -157,9 +157,11 @@ func (c *Chip) try(p partition) (app, error) {
 	if p.size == 0 {
 		return app{}, fmt.Errorf("%w: no such partition", errImage)
 	}
-	raw := make([]byte, p.size)
-	c.nor.peek(p.offset, raw)
-	a, err := parseApp(raw, c.model.chipID)
+	var (
+		a   app
+		err error
+	)
+	c.nor.look(p.offset, p.size, func(raw []byte) { a, err = parseApp(raw, c.model.chipID) })
 	if err == nil && a.secureVersion < c.cfg.SecureVersion {
 		err = fmt.Errorf("%w: secure version %d, the eFuse asks for %d", errImage, a.secureVersion, c.cfg.SecureVersion)
 	}

@@ -75,6 +75,14 @@ func (n *nor) peek(addr uint32, p []byte) {
 	copy(p, n.data[addr:])
 }
 
+// look lets f see a part of the flash in place; the caller has checked the
+// bounds, and f keeps nothing of it.
+func (n *nor) look(addr, size uint32, f func([]byte)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f(n.data[addr : addr+size : addr+size])
+}
+
 // eraseRange erases whole sectors, by blocks where they fit.
 func (n *nor) eraseRange(ctx context.Context, addr, size uint32) error {
 	for size > 0 {
@@ -110,9 +118,14 @@ func (n *nor) erase(ctx context.Context, addr, size uint32, background bool) err
 	})
 }
 
+// clearTo fills p with b.
 func clearTo(p []byte, b byte) {
-	for i := range p {
-		p[i] = b
+	if len(p) == 0 {
+		return
+	}
+	p[0] = b
+	for n := 1; n < len(p); n *= 2 {
+		copy(p[n:], p[:n])
 	}
 }
 

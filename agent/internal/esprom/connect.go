@@ -144,6 +144,7 @@ func (c *connector) sync(ctx context.Context, tries int) error {
 		if n%2 == 1 {
 			b = spare
 		}
+		c.link.drop()
 		if err := c.link.send(b); err != nil {
 			return err
 		}

@@ -66,10 +66,15 @@ func (l *link) send(b []byte) error {
 	return nil
 }
 
-// discard forgets what has come in and was not asked for.
-func (l *link) discard() error {
+// drop forgets what was read and not used.
+func (l *link) drop() {
 	l.in = nil
 	l.dec.reset()
+}
+
+// discard forgets what has come in and was not asked for.
+func (l *link) discard() error {
+	l.drop()
 	in, ok := l.port.(Input)
 	if !ok {
 		return nil
@@ -147,8 +152,7 @@ func (l *link) request(ctx context.Context, r request, timeout time.Duration) (r
 	if err := ctx.Err(); err != nil {
 		return reply{}, err
 	}
-	l.in = nil
-	l.dec.reset()
+	l.drop()
 	l.wbuf = r.appendTo(l.wbuf[:0])
 	if err := l.send(l.wbuf); err != nil {
 		return reply{}, err

@@ -1,0 +1,159 @@
+package esprom
+
+import (
+	"bytes"
+	"compress/zlib"
+	"fmt"
+	"io"
+	"testing"
+)
+
+// TestStream: the blocks are the stream, within their bounds, and tell how far
+// the content is out.
+func TestStream(t *testing.T) {
+	half := append(blockOf(200_000), make([]byte, 2_000_000)...)
+	for name, data := range map[string][]byte{
+		"one byte": {1},
+		"noise":    blockOf(100_000),
+		"zeros":    make([]byte, 4<<20),
+		"half":     half,
+		"text":     bytes.Repeat([]byte("motors idle, safety normal; "), 9000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			st, err := pack(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var z []byte
+			out := 0
+			for i, b := range st.blocks {
+				if len(b.data) == 0 || len(b.data) > stubBlock || b.end < out {
+					t.Errorf("block %d: %d bytes to %d after %d", i, len(b.data), b.end, out)
+				}
+				if grown := b.end - out; grown > 2*maxInflated {
+					t.Errorf("block %d inflates to %d bytes", i, grown)
+				}
+				out, z = b.end, append(z, b.data...)
+			}
+			if out != len(data) || st.size != len(data) {
+				t.Errorf("ends at %d of %d", out, len(data))
+			}
+			r, err := zlib.NewReader(bytes.NewReader(z))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, data) {
+				t.Errorf("does not inflate: %v", err)
+			}
+		})
+	}
+}
+
+func TestAhead(t *testing.T) {
+	data := blockOf(1000)
+	a := packAhead(data)
+	other := bytes.Clone(data)
+	other[5] ^= 1
+	same, err := a.of(bytes.Clone(data))
+	if err != nil || same != a.stream {
+		t.Errorf("what was packed ahead is not used: %v", err)
+	}
+	if st, err := a.of(other); err != nil || st == a.stream {
+		t.Errorf("something else was taken for what was packed ahead: %v", err)
+	}
+	packAhead(nil).wait()
+	if st, err := packAhead(nil).of(data); err != nil || st.size != len(data) {
+		t.Error(err)
+	}
+}
+
+func TestPlan(t *testing.T) {
+	for _, tc := range []struct {
+		off uint32
+		n   int
+		cut []int // where regions begin
+	}{
+		{0, 1, []int{0}},
+		{0, region, []int{0}},
+		{0, region + 1, []int{0, region}},
+		{0x1000, region, []int{0, region - 0x1000}},
+		{0x220000, 3*region - 5, []int{0, region, 2 * region}},
+		{0x7FF000, 0x1000, []int{0}},
+	} {
+		t.Run(fmt.Sprintf("%#x+%d", tc.off, tc.n), func(t *testing.T) {
+			p := newPlan(tc.off, make([]byte, tc.n))
+			if len(p.state) != len(tc.cut) {
+				t.Fatalf("%d regions, want %d", len(p.state), len(tc.cut))
+			}
+			for k, want := range append(tc.cut, tc.n)[:len(tc.cut)] {
+				from, to := p.span(k)
+				if from != want || to != append(tc.cut, tc.n)[k+1] {
+					t.Errorf("region %d is %d to %d", k, from, to)
+				}
+			}
+			if from, to, ok := p.next(); !ok || from != 0 || to != tc.n {
+				t.Errorf("first run %d to %d, %v", from, to, ok)
+			}
+			p.mark(0, tc.n, correct)
+			if _, _, ok := p.next(); ok || p.done() != tc.n {
+				t.Errorf("%d done of %d", p.done(), tc.n)
+			}
+			p.state[len(p.state)-1] = wrong
+			if from, to, ok := p.next(); !ok || from != tc.cut[len(tc.cut)-1] || to != tc.n {
+				t.Errorf("last run %d to %d, %v", from, to, ok)
+			}
+		})
+	}
+}
+
+func TestLadder(t *testing.T) {
+	for _, tc := range []struct {
+		from int
+		want string
+	}{
+		{2_000_000, "[2000000 921600 460800 115200]"},
+		{921600, "[921600 460800 115200]"},
+		{500_000, "[500000 460800 115200]"},
+		{115200, "[115200]"},
+	} {
+		if got := fmt.Sprint(ladder(tc.from)); got != tc.want {
+			t.Errorf("from %d: %s, want %s", tc.from, got, tc.want)
+		}
+	}
+	if below(115200) != 0 || below(921600) != 460800 {
+		t.Error("below")
+	}
+}
+
+func TestSizeFromID(t *testing.T) {
+	for _, tc := range []struct{ id, want uint32 }{
+		{0x1740C8, 8 << 20}, {0x164020, 4 << 20}, {0x1840EF, 16 << 20}, {0x3740C8, 8 << 20},
+		{0, 0}, {0xFFFFFF, 0}, {0x0140C8, 0},
+	} {
+		got, err := sizeFromID(tc.id)
+		if got != tc.want || (err == nil) != (tc.want != 0) {
+			t.Errorf("id %#x: %d, %v", tc.id, got, err)
+		}
+	}
+}
+
+// TestMD5Timeout: before anything is known the slowest chip is waited for,
+// then four times what was seen, and never less than any reply may take.
+func TestMD5Timeout(t *testing.T) {
+	var r md5Rate
+	if got := r.timeout(1 << 20); got != md5PerMB {
+		t.Errorf("unknown: %v", got)
+	}
+	r.learn(16, replyTimeout) // too short to tell
+	r.learn(64<<10, replyTimeout/600)
+	if got := r.timeout(1 << 20); got != replyTimeout {
+		t.Errorf("fast: %v", got)
+	}
+	if got := r.timeout(1 << 30); got < 100*replyTimeout || got > 120*replyTimeout {
+		t.Errorf("fast, long: %v", got)
+	}
+	r.learn(64<<10, replyTimeout)
+	if got := r.timeout(1 << 20); got != md5PerMB {
+		t.Errorf("slow: %v", got)
+	}
+}

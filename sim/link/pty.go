@@ -90,6 +90,9 @@ func (p *PTY) open() (*device, error) {
 		return nil, fmt.Errorf("pty: %w", err)
 	}
 	d := &device{master: master, name: slave.Name()}
+	if d.master, err = pollable(master); err != nil {
+		return nil, errors.Join(fmt.Errorf("pty: %w", err), slave.Close())
+	}
 	_, err = term.MakeRaw(int(slave.Fd()))
 	// Nobody holds the slave from here on, so that the master learns whether
 	// there is a client.
@@ -103,6 +106,20 @@ func (p *PTY) open() (*device, error) {
 	}
 	p.log.Debug("pty", "link", p.path, "device", d.name)
 	return d, nil
+}
+
+// pollable gives the same file in non-blocking mode: creack/pty leaves it
+// blocking, and then no deadline ends a read. The old one is closed.
+func pollable(f *os.File) (*os.File, error) {
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, errors.Join(err, unix.Close(fd))
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 // link points the symbolic link at target, in one step.

@@ -37,11 +37,10 @@ func TestSplitROS(t *testing.T) {
 // looking" from "it is confirmed".
 func TestDetachedHasItsOwnExitCode(t *testing.T) {
 	f := &fake{socket: filepath.Join(t.TempDir(), "s")}
-	scenarios["writes"](f)
-	if err := f.start(); err != nil {
+	if err := f.begin(scenarios["writes"]); err != nil {
 		t.Fatal(err)
 	}
-	defer f.stop()
+	defer f.end()
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { f.listened(); cancel() }()
 	var out, errs bytes.Buffer
@@ -54,11 +53,10 @@ func TestDetachedHasItsOwnExitCode(t *testing.T) {
 // TestTerminalShowsABar runs the real program on a pseudo-terminal.
 func TestTerminalShowsABar(t *testing.T) {
 	f := &fake{socket: filepath.Join(t.TempDir(), "s")}
-	scenarios["confirms"](f)
-	if err := f.start(); err != nil {
+	if err := f.begin(scenarios["confirms"]); err != nil {
 		t.Fatal(err)
 	}
-	defer f.stop()
+	defer f.end()
 	for name, tt := range map[string]struct {
 		env     string
 		want    []string

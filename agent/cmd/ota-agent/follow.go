@@ -21,10 +21,9 @@ const (
 var errSeen = errors.New("seen")
 
 // follow shows a job until it has ended and turns its end into the exit code.
-func (a *app) follow(ctx context.Context, cl *control.Client, jobID string) error {
+func (a *app) follow(ctx context.Context, cl *control.Client, f *follower) error {
 	ctx, stop := interruptible(ctx)
 	defer stop()
-	f := &follower{job: jobID}
 	err := a.watch(ctx, cl, returnTime, f.see)
 	switch {
 	case errors.Is(err, errSeen):
@@ -32,7 +31,7 @@ func (a *app) follow(ctx context.Context, cl *control.Client, jobID string) erro
 		a.warn("Detached; the update goes on. See: ota-agent status --watch, ota-agent cancel")
 		return outcome(exitDetached)
 	case err != nil:
-		return fmt.Errorf("job %s: %w", jobID, err)
+		return fmt.Errorf("job %s: %w", f.job, err)
 	}
 	return a.ended(ctx, cl, f)
 }
@@ -85,6 +84,7 @@ func (a *app) gone(screen interface{ Note(string) }) {
 // follower watches one job go by.
 type follower struct {
 	job       string
+	back      bool          // rolling back is what was asked for
 	seen      bool          // the job was
 	confirmed bool          // it got that far
 	last      update.Status // of the job
@@ -119,7 +119,7 @@ func (a *app) ended(ctx context.Context, cl *control.Client, f *follower) error 
 	case update.Failed:
 		return outcome(exitFailed)
 	case update.RolledBack:
-		return rolledBack(f.last.Kind)
+		return f.rolledBack(f.last.Kind)
 	case update.Observing:
 		return nil
 	case update.Idle:
@@ -142,7 +142,7 @@ func (a *app) ended(ctx context.Context, cl *control.Client, f *follower) error 
 		case update.Failed:
 			return outcome(exitFailed)
 		case update.RolledBack:
-			return rolledBack(r.Kind)
+			return f.rolledBack(r.Kind)
 		default:
 			return nil
 		}
@@ -153,9 +153,9 @@ func (a *app) ended(ctx context.Context, cl *control.Client, f *follower) error 
 	return fmt.Errorf("job %s was last seen %s, and the history does not hold it yet: another job took its place", f.job, f.last.State)
 }
 
-// rolledBack is what was asked for only when it was.
-func rolledBack(k update.Kind) error {
-	if k == update.KindRollback {
+// rolledBack is a failure unless it was asked for.
+func (f *follower) rolledBack(k update.Kind) error {
+	if f.back || k == update.KindRollback {
 		return nil
 	}
 	return outcome(exitRolledBack)

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,7 +39,7 @@ func TestCommands(t *testing.T) {
 			e.Setenv("SOCK", filepath.Join(e.WorkDir, "agent.sock"))
 			f := &fake{socket: e.Getenv("SOCK")}
 			e.Values[fakeKey{}] = f
-			e.Defer(f.stop)
+			e.Defer(f.end)
 			return writeKey(filepath.Join(e.WorkDir, "key.der"))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -67,10 +68,31 @@ type fakeKey struct{}
 
 // fake is an agent of straw behind a real socket, in the test's process.
 type fake struct {
-	controltest.Engine
+	*controltest.Engine
 	socket string
-	cancel context.CancelFunc
+	cancel context.CancelFunc // of the server
 	done   chan error
+	quit   chan struct{} // closed at the end of the scenario
+	plays  sync.WaitGroup
+}
+
+// begin sets a scenario up behind a new server.
+func (f *fake) begin(scenario func(*fake)) error {
+	f.end()
+	f.Engine, f.quit = &controltest.Engine{JobID: "job-1"}, make(chan struct{})
+	scenario(f)
+	return f.start()
+}
+
+// end ends the scenario and waits until nothing of it goes on.
+func (f *fake) end() {
+	if f.quit == nil {
+		return
+	}
+	close(f.quit)
+	f.plays.Wait()
+	f.quit = nil
+	f.stop()
 }
 
 func (f *fake) start() error {
@@ -80,16 +102,23 @@ func (f *fake) start() error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	f.cancel, f.done = cancel, make(chan error, 1)
-	s := control.NewServer(f, f, slog.New(slog.DiscardHandler))
+	s := control.NewServer(f.Engine, f.Engine, slog.New(slog.DiscardHandler))
 	go func() { f.done <- s.Serve(ctx, l) }()
 	return nil
 }
 
 func (f *fake) stop() {
-	if f.cancel != nil {
-		f.cancel()
-		<-f.done
-		f.cancel = nil
+	f.cancel()
+	<-f.done
+}
+
+// wait passes a moment, or less at the end of the scenario.
+func (f *fake) wait(d time.Duration) (goOn bool) {
+	select {
+	case <-f.quit:
+		return false
+	case <-time.After(d):
+		return true
 	}
 }
 
@@ -99,7 +128,9 @@ func (f *fake) listened() bool {
 		if f.Listeners() > 0 {
 			return true
 		}
-		time.Sleep(20 * time.Millisecond)
+		if !f.wait(20 * time.Millisecond) {
+			break
+		}
 	}
 	return false
 }
@@ -178,17 +209,18 @@ var scenarios = map[string]func(*fake){
 		f.Err = errors.New("ask updates.example.org: no such host")
 	},
 	"restarts": func(f *fake) {
-		f.JobID = "job-1"
 		f.Set(job(update.Writing))
 		f.OnJob(func() {
-			go func() {
-				f.listened()
+			f.plays.Go(func() {
+				if !f.listened() {
+					return
+				}
 				f.stop()
 				f.Set(job(update.Observing))
 				if err := f.start(); err != nil {
 					panic(err)
 				}
-			}()
+			})
 		})
 	},
 	"past": func(f *fake) {
@@ -219,17 +251,20 @@ var scenarios = map[string]func(*fake){
 // play publishes states once a job was begun. What follows the first waits
 // until somebody listens, and each a little, so that it is seen.
 func (f *fake) play(states ...update.Status) {
-	f.JobID = "job-1"
 	f.OnJob(func() {
 		f.Set(states[0])
-		go func() {
-			f.listened()
+		f.plays.Go(func() {
+			if !f.listened() {
+				return
+			}
 			for _, s := range states[1:] {
-				time.Sleep(150 * time.Millisecond)
+				if !f.wait(150 * time.Millisecond) {
+					return
+				}
 				s.Since = time.Now()
 				f.Set(s)
 			}
-		}()
+		})
 	})
 }
 
@@ -238,11 +273,7 @@ func agentCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 || scenarios[args[0]] == nil {
 		ts.Fatalf("usage: agent SCENARIO")
 	}
-	f := ts.Value(fakeKey{}).(*fake)
-	f.stop()
-	f.Engine = controltest.Engine{} //nolint:govet // nobody uses it now
-	scenarios[args[0]](f)
-	ts.Check(f.start())
+	ts.Check(ts.Value(fakeKey{}).(*fake).begin(scenarios[args[0]]))
 }
 
 // asked TEXT: the last command that reached the agent was this.

@@ -29,7 +29,7 @@ func (a *app) cancelCommand() *cobra.Command {
 func (a *app) rollbackCommand() *cobra.Command {
 	var (
 		r   control.Rollback
-		j   jobFlags
+		j   = jobFlags{back: true}
 		yes bool
 	)
 	c := &cobra.Command{

@@ -11,7 +11,10 @@ import (
 )
 
 // jobFlags are those of commands that begin a job.
-type jobFlags struct{ detach, follow bool }
+type jobFlags struct {
+	detach, follow bool
+	back           bool // rolling back is what was asked for
+}
 
 func (j *jobFlags) add(c *cobra.Command) {
 	c.Flags().BoolVar(&j.follow, "follow", true, "show the progress until the job has ended")
@@ -22,7 +25,7 @@ func (j *jobFlags) add(c *cobra.Command) {
 // begun goes on with a job that the agent accepted.
 func (a *app) begun(ctx context.Context, cl *control.Client, j jobFlags, id string) error {
 	if j.follow && !j.detach {
-		return a.follow(ctx, cl, id)
+		return a.follow(ctx, cl, &follower{job: id, back: j.back})
 	}
 	if a.json {
 		return a.showJSON(control.Started{JobID: id})

@@ -29,6 +29,8 @@ func TestLine(t *testing.T) {
 	trial.Progress = 0.4
 	odd := at(update.Downloading, time.Second)
 	odd.BytesTotal, odd.Progress, odd.Rate = 1, math.NaN(), math.Inf(1)
+	again := at(update.Failed, 0)
+	again.Message = "failed: no such host"
 	hostile := at(update.Waiting, 0)
 	hostile.Message = "\x1b[2J\x07evil\r\nline\u202e"
 	for name, tt := range map[string]struct {
@@ -43,6 +45,7 @@ func TestLine(t *testing.T) {
 		"narrow":   {at(update.Attesting, 0), 24, Style{}, "attesting    it is at..."},
 		"tiny":     {at(update.Attesting, 0), 5, Style{}, "attesting    i"},
 		"no sense": {odd, 0, Style{}, "downloading  ........................    0 %  0 B of 1 B"},
+		"once":     {again, 0, Style{}, "failed       no such host"},
 		"hostile":  {hostile, 0, Style{}, "waiting      ?[2J?evil??line?"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -65,10 +65,15 @@ func leftOf(s update.State) string {
 	}
 }
 
+// message is what the agent says, without the state that stands beside it.
+func message(s update.Status) string {
+	return clean(strings.TrimPrefix(s.Message, string(s.State)+": "))
+}
+
 // line is a state as one line of at most width columns, 0 for no limit.
 func (st Style) line(s update.Status, now time.Time, width int) string {
 	label := fmt.Sprintf("%-*s", labelWidth, clean(string(s.State)))
-	text := clean(s.Message)
+	text := message(s)
 	if measured(s) {
 		text = st.figures(s, now)
 	}

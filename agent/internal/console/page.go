@@ -22,7 +22,7 @@ func (p *page) row(name, format string, args ...any) {
 // Status is the state of things as a page.
 func Status(s update.Status, now time.Time, st Style) string {
 	p := page{st: st}
-	p.row("state", "%s  %s", st.paint(colorOf(s.State), clean(string(s.State))), clean(s.Message))
+	p.row("state", "%s  %s", st.paint(colorOf(s.State), clean(string(s.State))), message(s))
 	if measured(s) {
 		p.row("progress", "%s", st.figures(s, now))
 	}

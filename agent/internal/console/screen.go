@@ -61,7 +61,7 @@ func (c *Screen) plain(s update.Status, now time.Time, entered bool) {
 	if measured(s) {
 		c.told = s.Progress
 	}
-	text := clean(s.Message)
+	text := message(s)
 	if !entered {
 		text = c.st.figures(s, now)
 	}
@@ -74,7 +74,7 @@ func (c *Screen) keep(s update.Status, end time.Time) {
 	if !s.Since.IsZero() && end.After(s.Since) {
 		took = span(end.Sub(s.Since))
 	}
-	text := clean(s.Message)
+	text := message(s)
 	if s.BytesTotal > 0 {
 		text = size(float64(s.BytesTotal))
 	}

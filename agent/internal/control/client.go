@@ -207,8 +207,8 @@ func whoMay(socket string) string {
 		return root
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return root
+	if !ok || st.Gid == 0 {
+		return root // nobody should join root's group
 	}
 	gid := strconv.FormatUint(uint64(st.Gid), 10)
 	if g, err := user.LookupGroupId(gid); err == nil {

@@ -251,6 +251,25 @@ func TestWatchEndsWithTheAgent(t *testing.T) {
 	}
 }
 
+// TestWhoAsksWhileTheAgentStopsIsAnswered: a refusal, not a cut connection.
+func TestWhoAsksWhileTheAgentStopsIsAnswered(t *testing.T) {
+	a := serve(t)
+	a.Hang = true
+	answer := make(chan error, 1)
+	go func() {
+		_, err := a.Client.Plan(context.Background(), control.Trigger{})
+		answer <- err
+	}()
+	for len(a.Asked()) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	a.stop()
+	var p *control.Problem
+	if err := <-answer; !errors.As(err, &p) || p.Code != control.Stopping || p.Detail != "the agent is stopping" {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestWatchEndsWithItsContext(t *testing.T) {
 	a := serve(t)
 	ctx, cancel := context.WithCancel(t.Context())

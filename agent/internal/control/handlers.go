@@ -41,7 +41,7 @@ func (s *Server) start(w http.ResponseWriter, r *http.Request, t Trigger) {
 		return
 	}
 	id, err := s.engine.Trigger(r.Context(), req)
-	s.log.InfoContext(r.Context(), "control: trigger", "url", req.URL, "version", req.Version, "force", req.Force, "uid", peer(r.Context()), "job", id, "err", err)
+	s.note(r, "trigger", err, "url", req.URL, "version", req.Version, "force", req.Force, "job", id)
 	s.conclude(w, r, Started{JobID: id}, err)
 }
 
@@ -67,7 +67,7 @@ func (s *Server) cancel(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	err := s.engine.Cancel(r.Context())
-	s.log.InfoContext(r.Context(), "control: cancel", "uid", peer(r.Context()), "err", err)
+	s.note(r, "cancel", err)
 	s.conclude(w, r, struct{}{}, err)
 }
 
@@ -81,7 +81,7 @@ func (s *Server) rollback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id, err := s.engine.Rollback(r.Context(), b.Reason, update.FromCLI)
-	s.log.InfoContext(r.Context(), "control: rollback", "reason", b.Reason, "uid", peer(r.Context()), "job", id, "err", err)
+	s.note(r, "rollback", err, "reason", b.Reason, "job", id)
 	s.conclude(w, r, Started{JobID: id}, err)
 }
 
@@ -93,7 +93,7 @@ func (s *Server) inhibit(w http.ResponseWriter, r *http.Request) {
 	err := i.validate()
 	if err == nil {
 		err = s.engine.Inhibit(r.Context(), i.Owner, i.Reason, time.Duration(i.Seconds)*time.Second)
-		s.log.InfoContext(r.Context(), "control: inhibit", "owner", i.Owner, "reason", i.Reason, "seconds", i.Seconds, "uid", peer(r.Context()), "err", err)
+		s.note(r, "inhibit", err, "owner", i.Owner, "reason", i.Reason, "seconds", i.Seconds)
 	}
 	s.conclude(w, r, struct{}{}, err)
 }
@@ -112,6 +112,16 @@ func (s *Server) past(w http.ResponseWriter, r *http.Request) {
 		records = []update.Record{} // [] and not null
 	}
 	s.conclude(w, r, records, err)
+}
+
+// note logs a command and who gave it.
+func (s *Server) note(r *http.Request, command string, err error, args ...any) {
+	args = append(args, "uid", peer(r.Context()))
+	if err != nil {
+		s.log.InfoContext(r.Context(), "control: refused to "+command, append(args, "err", err)...)
+		return
+	}
+	s.log.InfoContext(r.Context(), "control: "+command, args...)
 }
 
 // read decodes the body strictly; an empty one is {}. On false the refusal has

@@ -19,6 +19,7 @@ type Engine struct {
 	Err     error       // answers every command, where it is set
 	Planned update.Plan // answers Plan
 	Past    []update.Record
+	Hang    bool // Plan answers only when it is asked to end
 
 	mu     sync.Mutex
 	status update.Status
@@ -103,8 +104,13 @@ func (e *Engine) Trigger(_ context.Context, r update.Request) (string, error) {
 }
 
 // Plan answers Planned.
-func (e *Engine) Plan(_ context.Context, r update.Request) (update.Plan, error) {
-	return e.Planned, e.ask("plan url=%s version=%s", r.URL, r.Version)
+func (e *Engine) Plan(ctx context.Context, r update.Request) (update.Plan, error) {
+	err := e.ask("plan url=%s version=%s", r.URL, r.Version)
+	if e.Hang {
+		<-ctx.Done()
+		return update.Plan{}, ctx.Err()
+	}
+	return e.Planned, err
 }
 
 // Rollback notes the reason.

@@ -35,6 +35,8 @@ def plain(value):
     """Return a message, deep, as values that JSON has."""
     if hasattr(value, "get_fields_and_field_types"):
         return {name: plain(getattr(value, name)) for name in value.get_fields_and_field_types()}
+    if hasattr(value, "tolist"):  # an array, numpy's or Python's
+        return value.tolist()
     if isinstance(value, bytes):
         return value[0] if len(value) == 1 else base64.b64encode(value).decode()
     if isinstance(value, float) and not math.isfinite(value):

@@ -37,7 +37,9 @@ func (l *lane) start(ctx context.Context, wg *sync.WaitGroup, workers int) {
 				case <-ctx.Done():
 					return
 				case f := <-l.work:
-					l.do(ctx, f)
+					if ctx.Err() == nil {
+						l.do(ctx, f)
+					}
 				}
 			}
 		})

@@ -1,3 +1,5 @@
+//go:build ros2
+
 package rosnode
 
 import (

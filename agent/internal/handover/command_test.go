@@ -153,9 +153,10 @@ func TestCommandsThatFail(t *testing.T) {
 		"stop":    {func(c *handover.Config) { c.Stop = []string{"/bin/sh", "-c", "echo no rights >&2; exit 4"} }, []string{"stop the port's owner", "holding the port: pid", "exit status 4", "it said: no rights"}},
 		"missing": {func(c *handover.Config) { c.Stop = []string{"/no/such/program"} }, []string{"no such file"}},
 		"hangs": {func(c *handover.Config) {
-			c.Stop, c.Timeout = []string{"/bin/sh", "-c", "sleep 60"}, 500*time.Millisecond
+			c.Stop, c.Timeout = []string{"/bin/sh", "-c", "sleep 60 & echo $! >child; wait"}, 500*time.Millisecond
 		}, []string{"not done in time, killed"}},
 		"does nothing": {func(c *handover.Config) { c.Stop, c.Wait = []string{"true"}, 300*time.Millisecond }, []string{"300ms after the stop pid", "sleep 300"}},
+		"status dies":  {func(c *handover.Config) { c.Status = []string{"/bin/sh", "-c", "kill -9 $$"} }, []string{"ask the port's owner", "signal: killed"}},
 		"status":       {func(c *handover.Config) { c.Status = []string{"/no/such/program"} }, []string{"ask the port's owner"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -164,6 +165,7 @@ func TestCommandsThatFail(t *testing.T) {
 			// A start that is no new process, for the old one never ended.
 			s.cfg.Start = []string{"/bin/sh", "-c", "echo again >>" + filepath.Join(s.dir, "started")}
 			c.change(&s.cfg)
+			t.Chdir(s.dir)
 			err := s.line(t).Take(t.Context())
 			for _, part := range c.text {
 				if !strings.Contains(fmt.Sprint(err), part) {
@@ -171,10 +173,32 @@ func TestCommandsThatFail(t *testing.T) {
 				}
 			}
 			b, _ := os.ReadFile(filepath.Join(s.dir, "started"))
-			if (string(b) == "again\n") != (name != "status") {
+			if (string(b) == "again\n") == strings.HasPrefix(name, "status") {
 				t.Errorf("started: %q", b)
 			}
+			if name == "hangs" {
+				gone(t, filepath.Join(s.dir, "child"))
+			}
 		})
+	}
+}
+
+// gone waits until the process whose number stands in file has ended.
+func gone(t *testing.T, file string) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	var pid int
+	if _, scan := fmt.Sscan(string(b), &pid); err != nil || scan != nil {
+		t.Fatal(err, scan)
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || strings.Contains(string(b), ") Z ") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("what the command started runs on")
+		}
 	}
 }
 

@@ -76,6 +76,7 @@ type Error struct {
 	Err   error
 }
 
+// Error says what failed, with whom, and why.
 func (e *Error) Error() string {
 	state := ""
 	if e.State != "" {
@@ -222,9 +223,9 @@ func (l *Line) free(ctx context.Context) error {
 		return nil
 	}
 	if l.owner == nil {
-		return fmt.Errorf("%w: %s has it: configure the hand-over (its unit, or stop and start commands), or end it", ErrBusy, who)
+		return fmt.Errorf("%w: %s has it: set microros.unit, or microros.stop and .start, in the configuration, or end it", ErrBusy, who)
 	}
-	return fmt.Errorf("%w: %s has it, although %s does not run: end it, or correct the hand-over's configuration", ErrBusy, who, l.owner)
+	return fmt.Errorf("%w: %s has it, although %s does not run: end it, or correct microros in the configuration", ErrBusy, who, l.owner)
 }
 
 // await waits until the port is free. An owner needs a moment to end, and a

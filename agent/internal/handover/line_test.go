@@ -208,6 +208,16 @@ func TestGiveWithACancelledContext(t *testing.T) {
 	}
 }
 
+// The marker is for a crash; as long as the agent lives it knows by itself.
+func TestGiveWithoutTheMarker(t *testing.T) {
+	marker := filepath.Join(t.TempDir(), "m")
+	f := &fake{active: "active", holds: true}
+	l := newLine(t, f, marker)
+	if err := errors.Join(l.Take(t.Context()), os.Remove(marker), l.Give(t.Context())); err != nil || f.active != "active" {
+		t.Errorf("%v, %s", err, f.active)
+	}
+}
+
 func TestGiveIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &hangs{fake: fake{active: "active"}}
@@ -318,7 +328,7 @@ func TestNobodyConfigured(t *testing.T) {
 	}
 	f.holds = true
 	err = l.Take(t.Context())
-	if !errors.Is(err, ErrBusy) || !strings.Contains(fmt.Sprint(err), "pid 7 (micro_ros_agent) has it: configure the hand-over") {
+	if !errors.Is(err, ErrBusy) || !strings.Contains(fmt.Sprint(err), "pid 7 (micro_ros_agent) has it: set microros.unit") {
 		t.Errorf("Take = %v", err)
 	}
 }

@@ -96,7 +96,7 @@ func (Bus) Start(ctx context.Context, unit string) error {
 func withBus(ctx context.Context, f func(*dbus.Conn) error) error {
 	c, err := dbus.NewSystemConnectionContext(ctx)
 	if err != nil {
-		return fmt.Errorf("systemd over D-Bus: %w: is the system bus there and open to this user? else configure stop and start commands", err)
+		return fmt.Errorf("systemd over D-Bus: %w: is the system bus there and open to this user? else set microros.stop and .start to commands", err)
 	}
 	defer c.Close()
 	return f(c)

@@ -202,7 +202,7 @@ func TestBusRefusals(t *testing.T) {
 func TestBusThatIsNotThere(t *testing.T) {
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path="+filepath.Join(t.TempDir(), "none"))
 	_, err := Bus{}.State(t.Context(), uros)
-	if err == nil || !strings.Contains(err.Error(), "else configure stop and start commands") {
+	if err == nil || !strings.Contains(err.Error(), "else set microros.stop and .start") {
 		t.Errorf("State = %v", err)
 	}
 }

@@ -42,6 +42,7 @@ type GoneError struct {
 	Err  error
 }
 
+// Error says what was being done, and what to look at.
 func (e *GoneError) Error() string {
 	return fmt.Sprintf("serial port %s is gone (%s: %v): cable pulled, adapter reset or connection lost; check cable and power",
 		e.Port, e.Op, e.Err)
@@ -56,6 +57,7 @@ type InUseError struct {
 	Holders []Holder // empty when this user may not see them
 }
 
+// Error names the holders, at most three, and what to do about the first.
 func (e *InUseError) Error() string {
 	if len(e.Holders) == 0 {
 		return fmt.Sprintf("serial port %s is in use by a process this user may not see: `sudo fuser -v %s` names it", e.Port, e.Port)

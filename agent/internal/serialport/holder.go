@@ -24,6 +24,7 @@ type Holder struct {
 	How     string // how it holds the port: "open", "locked", "lock file", "named on its command line"
 }
 
+// String is the process with its unit, and how it holds the port if not open.
 func (h Holder) String() string {
 	s := fmt.Sprintf("pid %d (%s)", h.PID, h.Command)
 	if h.Unit != "" {
@@ -40,10 +41,10 @@ func (h Holder) advice() string {
 	case h.PID == os.Getpid():
 		return "this process holds it already, two updates of one robot at a time do not go"
 	case h.Unit != "":
-		return fmt.Sprintf("name %s as the hand-over's unit in the configuration, so that the agent stops and starts it, or `sudo systemctl stop %s`",
+		return fmt.Sprintf("set microros.unit to %s in the configuration, so that the agent stops and starts it, or `sudo systemctl stop %s`",
 			h.Unit, h.Unit)
 	}
-	return fmt.Sprintf("end it (`kill %d`), or configure the hand-over's stop and start commands for it", h.PID)
+	return fmt.Sprintf("end it (`kill %d`), or set microros.stop and microros.start in the configuration to commands for it", h.PID)
 }
 
 // Bounds of what is read about another process.

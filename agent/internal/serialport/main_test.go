@@ -18,12 +18,15 @@ const asMaster = "SERIALPORT_TEST_MASTER"
 
 // asChild makes the test binary try to open a port and print how that went;
 // a test runs it under another user.
-const asChild = "SERIALPORT_TEST_OPEN"
+const (
+	asChild  = "SERIALPORT_TEST_OPEN"
+	childDir = "SERIALPORT_TEST_LOCKS"
+)
 
 func TestMain(m *testing.M) {
 	if port := os.Getenv(asChild); port != "" {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		p, err := Open(ctx, Config{Port: port})
+		p, err := Open(ctx, Config{Port: port, LockDir: os.Getenv(childDir)})
 		if err == nil {
 			err = p.Close()
 		}

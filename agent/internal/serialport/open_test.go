@@ -251,13 +251,21 @@ func TestOpenAsAnotherUser(t *testing.T) {
 	if got := openAs(t, path, 65534); got != "<nil>" {
 		t.Errorf("an open device: %s", got)
 	}
+	sleeper := start(t, nil, "sleep", "60")
+	for name, free := range map[string]bool{"sleep": false, "minicom": true} {
+		content := fmt.Sprintf("%10d %s root\n", sleeper, name)
+		if got := openAs(t, path, 65534, content); (got == "<nil>") != free || (!free && !strings.Contains(got, "(sleep 60), lock file")) {
+			t.Errorf("a lock file of %s: %s", name, got)
+		}
+	}
 	pid := start(t, nil, "sh", "-c", "sleep 60; :", "serial", "--dev="+path)
 	if got := openAs(t, path, 65534); !strings.Contains(got, fmt.Sprintf("in use by pid %d (sh -c sleep 60; : serial --dev=%s), named on its command line", pid, path)) {
 		t.Errorf("a command line that names it: %s", got)
 	}
 }
 
-func openAs(t *testing.T, port string, uid uint32) string {
+// openAs opens a port as a user, with lock files of others' in the way.
+func openAs(t *testing.T, port string, uid uint32, locks ...string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "serialport")
 	if err != nil {
@@ -271,10 +279,19 @@ func openAs(t *testing.T, port string, uid uint32) string {
 	if err := copyFile(exe, "/proc/self/exe"); err != nil {
 		t.Fatal(err)
 	}
+	lockDir := filepath.Join(dir, "lock")
+	if err := errors.Join(os.Mkdir(lockDir, 0o755), os.Chown(lockDir, int(uid), int(uid))); err != nil {
+		t.Fatal(err)
+	}
+	for _, content := range locks {
+		if err := os.WriteFile(lockPath(lockDir, port), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	ctx, cancel := contextFor(t, 30*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, exe)
-	cmd.Dir, cmd.Env = "/", []string{asChild + "=" + port}
+	cmd.Dir, cmd.Env = "/", []string{asChild + "=" + port, childDir + "=" + lockDir}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -318,7 +335,7 @@ func TestUnitIn(t *testing.T) {
 func TestInUseAdvice(t *testing.T) {
 	err := &InUseError{Port: "/dev/ttyUSB0", Holders: []Holder{{PID: 71, Command: "micro_ros_agent serial --dev /dev/ttyUSB0", Unit: "micro-ros-agent.service", How: "open"}}}
 	const want = "serial port /dev/ttyUSB0 is in use by pid 71 (micro_ros_agent serial --dev /dev/ttyUSB0) of micro-ros-agent.service: " +
-		"name micro-ros-agent.service as the hand-over's unit in the configuration, so that the agent stops and starts it, or `sudo systemctl stop micro-ros-agent.service`"
+		"set microros.unit to micro-ros-agent.service in the configuration, so that the agent stops and starts it, or `sudo systemctl stop micro-ros-agent.service`"
 	if err.Error() != want {
 		t.Errorf("%v", err)
 	}

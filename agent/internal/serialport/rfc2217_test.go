@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -158,8 +159,8 @@ func (s *telnetServer) seen(f func()) {
 }
 
 func TestRemoteCarriesEveryByteBothWays(t *testing.T) {
-	// A modem state (107) with the value 255 in front of each answer, and data.
-	s := &telnetServer{noise: []byte{255, 250, 44, 107, 255, 255, 255, 240}}
+	// In front of each answer many a modem state (107), with the value 255.
+	s := &telnetServer{noise: bytes.Repeat([]byte{255, 250, 44, 107, 255, 255, 255, 240}, 2*maxReplies)}
 	url, _ := s.start(t)
 	p := mustOpen(t, Config{Port: url, Baud: 921600})
 	s.seen(func() {
@@ -333,13 +334,14 @@ func TestRemoteBearsBrokenAnswers(t *testing.T) {
 }
 
 // TestRemoteAgainstPySerial talks to the servers of pyserial and of esptool,
-// which nobody here wrote. ROBOT_OTA_PYTHON names a Python that has both;
-// `make test` sets it up.
+// which nobody here wrote. Both come with esptool, which ROBOT_OTA_ESPTOOL
+// names; `make test` sets it up.
 func TestRemoteAgainstPySerial(t *testing.T) {
-	python := os.Getenv("ROBOT_OTA_PYTHON")
-	if python == "" {
-		t.Skip("ROBOT_OTA_PYTHON names no Python with esptool (and so pyserial); `make test` does")
+	esptool := os.Getenv("ROBOT_OTA_ESPTOOL")
+	if esptool == "" {
+		t.Skip("ROBOT_OTA_ESPTOOL does not name an esptool: `make test` does")
 	}
+	python := filepath.Join(filepath.Dir(esptool), "python3")
 	for kind, want := range map[string][]string{
 		"pyserial": {"dtr 0", "rts 1", "dtr 1", "rts 0", "dtr 0", "dtr 0", "rts 1", "rts 0"},
 		// esptool's server swallows most of the sequence, and does its own.

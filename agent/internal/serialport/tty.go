@@ -180,14 +180,17 @@ func (t *tty) setLines(s lines) error {
 		if err != nil {
 			return err
 		}
-		bits = s.dtr.apply(bits, unix.TIOCM_DTR)
-		bits = s.rts.apply(bits, unix.TIOCM_RTS)
-		return unix.IoctlSetPointerInt(fd, unix.TIOCMSET, bits)
+		return unix.IoctlSetPointerInt(fd, unix.TIOCMSET, s.apply(bits))
 	})
 	if errors.Is(err, unix.ENOTTY) || errors.Is(err, unix.EINVAL) {
-		return fmt.Errorf("%w (%w): set the reset to command or gpio, or open the port by rfc2217://", ErrNoLines, err)
+		return fmt.Errorf("%w (%w): set serial.reset.method to command or gpio, or open the port by rfc2217://", ErrNoLines, err)
 	}
 	return err
+}
+
+// apply changes the modem bits of tty_ioctl(4).
+func (s lines) apply(bits int) int {
+	return s.rts.apply(s.dtr.apply(bits, unix.TIOCM_DTR), unix.TIOCM_RTS)
 }
 
 func (l level) apply(bits, bit int) int {

@@ -177,8 +177,28 @@ func TestTTYHasNoLinesOnAPTY(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = r.Bootloader(t.Context(), 0)
-	if !errors.Is(err, ErrNoLines) || !strings.Contains(fmt.Sprint(err), "set the reset to command or gpio") {
+	if !errors.Is(err, ErrNoLines) || !strings.Contains(fmt.Sprint(err), "set serial.reset.method to command or gpio") {
 		t.Errorf("Bootloader = %v", err)
+	}
+}
+
+// A pty has no modem bits to look at, so the change of them is looked at.
+func TestModemBits(t *testing.T) {
+	const other, dtr, rts = unix.TIOCM_CTS | unix.TIOCM_CAR, unix.TIOCM_DTR, unix.TIOCM_RTS
+	for _, c := range []struct {
+		set        lines
+		from, want int
+	}{
+		{lines{}, other | dtr, other | dtr},
+		{lines{dtr: asserted}, other | rts, other | rts | dtr},
+		{lines{rts: asserted}, other | dtr, other | rts | dtr},
+		{lines{rts: released}, other | dtr | rts, other | dtr},
+		{lines{dtr: released, rts: asserted}, other | dtr, other | rts},
+		{letGo, other | dtr | rts, other},
+	} {
+		if got := c.set.apply(c.from); got != c.want {
+			t.Errorf("%+v on %#x gives %#x, want %#x", c.set, c.from, got, c.want)
+		}
 	}
 }
 

@@ -30,6 +30,7 @@ type Device struct {
 	USB  USB // zero: not on USB
 }
 
+// String is the path, with USB id and product where it has them.
 func (d Device) String() string {
 	if d.USB == (USB{}) {
 		return d.Path

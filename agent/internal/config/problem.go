@@ -17,6 +17,7 @@ type Problem struct {
 	Text      string // what is wrong and what would be right
 }
 
+// Error is FILE:LINE:COLUMN: KEY: what is wrong and what would be right.
 func (p Problem) Error() string {
 	var b strings.Builder
 	b.WriteString(p.File)
@@ -38,6 +39,7 @@ const maxProblems = 20
 // never empty.
 type Problems []Problem
 
+// Error is one line for each of the first problems.
 func (ps Problems) Error() string {
 	lines := make([]string, 0, len(ps))
 	for i, p := range ps {

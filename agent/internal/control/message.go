@@ -64,6 +64,7 @@ type Problem struct {
 	State update.State `json:"state,omitempty"`
 }
 
+// Error is the detail, in words for people.
 func (p *Problem) Error() string { return p.Detail }
 
 // request turns what was sent into what the engine takes.

@@ -12,9 +12,9 @@ type Range struct {
 	From, Below Version
 }
 
-// Contains tells whether v is in the range. The unknown version is in none.
+// Contains tells whether v is in the range.
 func (r Range) Contains(v Version) bool {
-	return !v.IsZero() && v.Compare(r.From) >= 0 && (r.Below.IsZero() || v.Compare(r.Below) < 0)
+	return v.Compare(r.From) >= 0 && (r.Below.IsZero() || v.Compare(r.Below) < 0)
 }
 
 // String names the range as operators write it: "0.1.x", "0.1.x to 0.2.x",
@@ -96,6 +96,7 @@ type Incompatible struct {
 	Remedy    string // what would lift the refusal
 }
 
+// Error says what does not fit, why, and what would lift it.
 func (e *Incompatible) Error() string {
 	return fmt.Sprintf("firmware %v and companion %v do not fit: %s; %s", e.Firmware, e.Companion, e.Reason, e.Remedy)
 }

@@ -128,7 +128,8 @@ func (o OTAData) Switch(from, to Slot, slots int) ([]Edit, error) {
 	if holder < 0 {
 		holder = p.seat(from, slots)
 	}
-	if p.isTrial(1-holder, to, slots) && p.Entries[1-holder].Seq > p.Entries[holder].Seq {
+	target := p.Entries[1-holder]
+	if target.holds(to, slots) && target.State == New && target.Seq > p.Entries[holder].Seq {
 		return p.edits, nil
 	}
 	seq, ok := seqAbove(p.Entries[holder].Seq, to, slots)
@@ -153,14 +154,8 @@ func (p *plan) trialOverFactory(to Slot, slots int) {
 	if p.Entries[1-target].bootable() {
 		p.putState(1-target, Invalid, slots)
 	}
-	if !p.isTrial(target, to, slots) {
-		seq, _ := seqAbove(0, to, slots)
-		p.put(target, newEntry(seq, New))
-	}
-}
-
-func (p *plan) isTrial(i int, s Slot, slots int) bool {
-	return p.Entries[i].holds(s, slots) && p.Entries[i].State == New
+	seq, _ := seqAbove(0, to, slots)
+	p.put(target, newEntry(seq, New))
 }
 
 // holderOf gives the entry that boots s: one whose state no reset changes

@@ -12,15 +12,14 @@ import (
 // Sizes and bounds of an app image: esp_app_format.h, esp_app_desc.h and
 // esp_image_format.c of ESP-IDF.
 const (
-	appHeaderSize  = 24
-	segHeaderSize  = 8
-	appMagic       = 0xE9
-	maxSegments    = 16       // ESP_IMAGE_MAX_SEGMENTS
-	maxSegmentSize = 16 << 20 // SIXTEEN_MB: the bootloader refuses from here on
-	checksumSeed   = 0xEF
-	checksumAlign  = 16
-	descMagic      = 0xABCD5432
-	descSize       = 256
+	appHeaderSize = 24
+	segHeaderSize = 8
+	appMagic      = 0xE9
+	maxSegments   = 16 // ESP_IMAGE_MAX_SEGMENTS
+	checksumSeed  = 0xEF
+	checksumAlign = 16
+	descMagic     = 0xABCD5432
+	descSize      = 256
 )
 
 // ErrApp says that bytes are not a whole, unharmed ESP32 app image.
@@ -150,9 +149,10 @@ func (a *App) parseSegments(b []byte, count int) (end int, sum byte, err error) 
 // left bytes to the end of the image.
 func parseSegment(header []byte, i int, offset, left uint32) (Segment, error) {
 	s := Segment{Addr: binary.LittleEndian.Uint32(header), Size: binary.LittleEndian.Uint32(header[4:]), Offset: offset}
-	// Compared unsigned and before any addition: a length near 2^31 or 2^32 wraps nothing.
+	// Compared unsigned and before any addition; left is below MaxImageSize: a
+	// length near 2^31 or 2^32 wraps nothing.
 	switch {
-	case s.Size >= maxSegmentSize || s.Size > left:
+	case s.Size > left:
 		return Segment{}, appError("segment %d claims %d bytes, %d are left", i, s.Size, left)
 	case s.Size%4 != 0:
 		return Segment{}, appError("segment %d has %d bytes, not a multiple of 4", i, s.Size)

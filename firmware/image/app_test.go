@@ -211,7 +211,9 @@ func TestOutline(t *testing.T) {
 		{"no room for a header", app, 100, "past the 100 bytes"},
 		{"no room for the second segment", app, 0x12B, "past the 299 bytes"},
 		{"no room for the hash", app, n - 1, "past the 351 bytes"},
+		{"no room for the padding", app, 0x136, "past the 310 bytes"},
 		{"segment of 2^32-4", with(app, 28, le32(1<<32-4)...), 1<<32 - 1, "claims 4294967292"},
+		{"segment of 16 MiB", with(app, 28, le32(16<<20)...), 1<<32 - 1, "claims 16777216"},
 		{"first segment too small", with(app, 28, le32(252)...), n, "too few for an app description"},
 		{"no description", with(app, 32, 0), n, "no app description"},
 	} {

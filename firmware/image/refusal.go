@@ -48,6 +48,7 @@ type Refused struct {
 	Detail string // what was found, what was wanted and, where something helps, what to do
 }
 
+// Error names the code and the detail.
 func (e *Refused) Error() string {
 	return fmt.Sprintf("image refused (%s): %s", e.Code, e.Detail)
 }

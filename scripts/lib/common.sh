@@ -7,6 +7,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 # The folder of everything that is downloaded or generated once and shared by all clones.
 cache=${ROBOT_OTA_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set: set it, or ROBOT_OTA_CACHE, to a folder for downloads}/.cache}/robot-ota}
+if [[ $cache != /* ]]; then cache=$PWD/$cache; fi
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 

@@ -18,6 +18,7 @@ ensure_venv() {
 	printf '%s\n' "$dir"
 }
 
+# venv_whole DIR: is it set up and undamaged? Says what is wrong when not, unless it was never there.
 venv_whole() {
 	[[ -f $1/.manifest ]] && env -u PYTHONPATH -u PYTHONHOME "$1/bin/python3" "$root/scripts/lib/manifest.py" check "$1"
 }
@@ -35,7 +36,8 @@ make_venv() {
 	logged "$log" "making a virtual environment with $python" "$python" -m venv "$dir"
 	pip_install "$log" "$dir" "$requirements"
 	if [[ -n $finish ]]; then logged "$log" "$finish" "$dir/bin/python3" "$finish" "$dir"; fi
-	"$dir/bin/python3" "$root/scripts/lib/manifest.py" write "$dir"
+	logged "$log" "listing the files of $dir (is the disk full?)" \
+		"$dir/bin/python3" "$root/scripts/lib/manifest.py" write "$dir"
 	say "$name: ready"
 }
 

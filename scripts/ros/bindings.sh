@@ -32,9 +32,8 @@ write_bindings() {
 		--ignore-ros-distro-mismatch --message-module-prefix "$bindings_import" "${arguments[@]}"
 	logged "$log" "preparing the Go bindings" python3 "$root/scripts/ros/bindings.py" "$aside" ${overlay:+"$overlay"}
 	logged "$log" "formatting the Go bindings" gofmt -w "$aside"
-	printf '%s\n' "$key" >"$aside/.key"
-	rm -rf -- "$bindings"
-	mv -- "$aside" "$bindings"
+	{ printf '%s\n' "$key" >"$aside/.key" && rm -rf -- "$bindings" && mv -- "$aside" "$bindings"; } ||
+		die "the bindings cannot be put to $bindings: is the disk full, or the folder another user's?"
 }
 
 # rclgo_generator LOG: print the path of rclgo-gen, built on first use.
@@ -45,7 +44,7 @@ rclgo_generator() {
 		say "rclgo-gen: building the generator"
 		logged "$1" "building rclgo-gen (is the Go module proxy reachable?)" env -u CGO_CFLAGS -u CGO_LDFLAGS \
 			go build -C "$module" -o "$program.new" github.com/tiiuae/rclgo/cmd/rclgo-gen
-		mv -- "$program.new" "$program"
+		mv -- "$program.new" "$program" || exit
 	fi
 	printf '%s\n' "$program"
 }

@@ -12,7 +12,7 @@ use_interfaces() {
 	mapfile -t files < <(find "$root/msgs" ${share:+"$share"} -type f \( -name '*.msg' -o -name '*.srv' -o -name '*.action' \
 		-o -name package.xml -o -path "$root/msgs/*" \) | sort)
 	overlay=$cache/interfaces-$(digest "${files[@]}" "$AMENT_PREFIX_PATH" "$python" "$root/scripts/ros/overlay.sh")
-	if [[ ! -f $overlay/.complete ]]; then locked build_interfaces "$python" "$share" || exit; fi
+	if ! overlay_whole "$python"; then locked build_interfaces "$python" "$share" || exit; fi
 	site=$(cd "$overlay" && compgen -G 'l*/python3*/*-packages') || die "$overlay is not whole: remove it and run this again"
 	export AMENT_PREFIX_PATH=$overlay:$AMENT_PREFIX_PATH CMAKE_PREFIX_PATH=$overlay:${CMAKE_PREFIX_PATH:-}
 	export LD_LIBRARY_PATH=$overlay/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
@@ -39,9 +39,13 @@ interfaces_complete() {
 	done
 }
 
+overlay_whole() {
+	[[ -f $overlay/.manifest ]] && "$1" "$root/scripts/lib/manifest.py" check "$overlay"
+}
+
 build_interfaces() {
 	local python=$1 share=$2 log=$overlay.log build=$overlay.build
-	if [[ -f $overlay/.complete ]]; then return; fi
+	if overlay_whole "$python" 2>/dev/null; then return; fi # another set-up was quicker
 	say "robot_interfaces: building msgs/ ${share:+and the types of $share }for ROS 2 ${ROS_DISTRO:-} into $overlay"
 	rm -rf -- "$overlay" "$build"
 	: >"$log"
@@ -50,5 +54,5 @@ build_interfaces() {
 		-DBUILD_TESTING=OFF -Wno-dev
 	logged "$log" "building msgs/" cmake --build "$build" --target install
 	rm -rf -- "$build"
-	touch "$overlay/.complete"
+	logged "$log" "listing the files of $overlay (is the disk full?)" "$python" "$root/scripts/lib/manifest.py" write "$overlay"
 }

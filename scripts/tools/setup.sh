@@ -50,6 +50,5 @@ build_golangci() {
 	logged "$log" "building golangci-lint (is the Go module proxy reachable?)" \
 		env -u CGO_CFLAGS -u CGO_LDFLAGS -u GOFLAGS CGO_ENABLED=0 GOBIN="$lint.new" \
 		go install "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$golangci_version"
-	rm -rf -- "$lint"
-	mv -- "$lint.new" "$lint"
+	rm -rf -- "$lint" && mv -- "$lint.new" "$lint"
 }

@@ -1,0 +1,96 @@
+// Command ota-fleet is the update server.
+//
+//	ota-fleet serve    --data DIR --tls-cert FILE --tls-key FILE [--listen :8443] [--public-url URL]
+//	ota-fleet publish  --data DIR --sku basic,standard --key pub.der [--key …] signed.bin
+//	ota-fleet list     --data DIR [--json]
+//	ota-fleet dev-cert --dir DIR [--host localhost,127.0.0.1]
+//
+// Exit codes: 0 done; 1 refused or failed; 2 called wrongly.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the build: -ldflags "-X main.version=…".
+var version = "devel"
+
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run executes one command line and gives the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := &cobra.Command{
+		Use:           "ota-fleet",
+		Short:         "Serve firmware releases to robots",
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(serveCommand(), publishCommand(), listCommand(), devCertCommand()) //nolint:contextcheck // cobra carries it
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "ota-fleet: %v\n", err)
+	var failed *failure
+	if errors.As(err, &failed) {
+		return exitFailed
+	}
+	fmt.Fprintf(stderr, "See: %s --help\n", cmd.CommandPath())
+	return exitUsage
+}
+
+// failure marks what went wrong after the command line had been understood.
+type failure struct{ error }
+
+func (f *failure) Unwrap() error { return f.error }
+
+// doing wraps a command's body: its errors are failures, not wrong usage.
+func doing(body func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := body(cmd, args); err != nil {
+			return &failure{err}
+		}
+		return nil
+	}
+}
+
+// need marks flags that have to be given.
+func need(cmd *cobra.Command, names ...string) {
+	for _, n := range names {
+		if err := cmd.MarkFlagRequired(n); err != nil {
+			panic(err) // it was defined some lines above
+		}
+	}
+}
+
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("what is %q? This command takes options only", args[0])
+	}
+	return nil
+}

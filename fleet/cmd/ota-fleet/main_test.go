@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
+
+	"github.com/robot-platform/robot-ota/firmware/image"
+	"github.com/robot-platform/robot-ota/firmware/image/imagetest"
+)
+
+// leakChecked ends the tests with a look for goroutines left behind.
+type leakChecked struct{ *testing.M }
+
+func (m leakChecked) Run() int {
+	code := m.M.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		_, _ = os.Stderr.WriteString(err.Error())
+		return 1
+	}
+	return code
+}
+
+func TestMain(m *testing.M) {
+	testscript.Main(leakChecked{m}, map[string]func(){
+		"ota-fleet": func() {
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+		},
+	})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("COLUMNS", "200")
+			return makeImages(env.WorkDir)
+		},
+	})
+}
+
+// makeImages writes pub.der, other.der and signed images: VERSION.bin for any
+// SKU, standard.bin and forged.bin.
+func makeImages(dir string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	for name, k := range map[string]*ecdsa.PrivateKey{"pub.der": key, "other.der": other} {
+		pub, err := image.NewKey(&k.PublicKey)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), pub.DER(), 0o600); err != nil {
+			return err
+		}
+	}
+	for name, o := range map[string]imagetest.Options{
+		"0.1.0.bin":    {Version: "0.1.0"},
+		"0.2.0.bin":    {Version: "0.2.0"},
+		"0.2.1.bin":    {Version: "0.2.1", Body: make([]byte, 300_000)},
+		"rebuilt.bin":  {Version: "0.2.1", Body: []byte("rebuilt")},
+		"0.7.0.bin":    {Version: "0.7.0"},
+		"standard.bin": {Version: "0.2.2", Project: "robot-platform-standard"},
+		"esp32.bin":    {Version: "0.2.3", Chip: image.ESP32, ChipSet: true},
+	} {
+		b, err := image.Sign(imagetest.App(o), key)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			return err
+		}
+		if name == "0.2.0.bin" {
+			b[len(b)-50] ^= 1
+			if err := os.WriteFile(filepath.Join(dir, "forged.bin"), b, 0o600); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

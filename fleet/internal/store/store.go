@@ -1,0 +1,205 @@
+// Package store keeps releases and their images in a folder:
+//
+//	releases.json          the list, replaced as a whole
+//	artifacts/<sha256>     the signed files, never changed
+//
+// A file is durable before the list names it, and what the list does not name
+// nobody is served. Several processes may use one folder: `ota-fleet publish`
+// writes beside a running server, which sees the new list with its next
+// request. Names come from hashes alone, never from what somebody sent.
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"github.com/robot-platform/robot-ota/fleet/internal/release"
+	"github.com/robot-platform/robot-ota/internal/durable"
+)
+
+const (
+	schema  = 1
+	maxList = 16 << 20 // bytes of releases.json
+)
+
+// ErrNotFound says that there is no such artifact.
+var ErrNotFound = errors.New("no such artifact")
+
+// Store is a folder of releases.
+type Store struct {
+	dir string
+
+	mu   sync.Mutex // guards the cache
+	seen fs.FileInfo
+	list []release.Release
+}
+
+// list is the form of releases.json.
+type list struct {
+	Schema   int               `json:"schema"`
+	Releases []release.Release `json:"releases"`
+}
+
+// Open prepares the folder and reads the list once, to find it sound.
+func Open(ctx context.Context, dir string) (*Store, error) {
+	if err := os.MkdirAll(filepath.Join(dir, "artifacts"), 0o750); err != nil {
+		return nil, fmt.Errorf("release store: %w", err)
+	}
+	s := &Store{dir: dir}
+	if _, err := s.Releases(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Store) index() string { return filepath.Join(s.dir, "releases.json") }
+
+func (s *Store) artifact(sum string) string { return filepath.Join(s.dir, "artifacts", sum) }
+
+// Releases gives the list; the caller does not change it.
+func (s *Store) Releases(ctx context.Context) ([]release.Release, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	info, err := os.Stat(s.index())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("release store: %w", err)
+	}
+	if s.seen != nil && os.SameFile(s.seen, info) && s.seen.ModTime().Equal(info.ModTime()) && s.seen.Size() == info.Size() {
+		return s.list, nil
+	}
+	all, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	s.seen, s.list = info, all
+	return all, nil
+}
+
+// read reads the list from the disk.
+func (s *Store) read() ([]release.Release, error) {
+	f, err := os.Open(s.index())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("release store: %w", err)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxList+1))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("release store: %w", err)
+	}
+	all, err := parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be used: %w; restore it from a backup, or remove it and publish again", s.index(), err)
+	}
+	return all, nil
+}
+
+func parse(data []byte) ([]release.Release, error) {
+	if len(data) > maxList {
+		return nil, fmt.Errorf("it has more than %d bytes", maxList)
+	}
+	var l list
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&l); err != nil {
+		return nil, err
+	}
+	if l.Schema != schema {
+		return nil, fmt.Errorf("its schema is %d, this program knows %d", l.Schema, schema)
+	}
+	for i, r := range l.Releases {
+		if err := r.Check(); err != nil {
+			return nil, fmt.Errorf("release %d: %w", i+1, err)
+		}
+	}
+	return l.Releases, nil
+}
+
+// Publish makes a signed file durable and then visible as fresh, which are the
+// releases that release.Prove gave for it. Publishing the same again changes
+// nothing; another file under the same SKU and version is a
+// *release.ConflictError.
+func (s *Store) Publish(ctx context.Context, signed []byte, fresh []release.Release) error {
+	sum := sha256.Sum256(signed)
+	for _, r := range fresh {
+		if r.SHA256 != hex.EncodeToString(sum[:]) {
+			return fmt.Errorf("release store: %s is of another file", r.Name)
+		}
+	}
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	all, err := s.read()
+	if err != nil {
+		return err
+	}
+	next, err := release.Add(all, fresh)
+	if err != nil {
+		return err
+	}
+	if err := durable.WriteFile(s.artifact(hex.EncodeToString(sum[:])), signed, 0o640); err != nil {
+		return fmt.Errorf("release store: %w", err)
+	}
+	data, err := json.MarshalIndent(list{Schema: schema, Releases: next}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("release store: %w", err)
+	}
+	if err := durable.WriteFile(s.index(), append(data, '\n'), 0o640); err != nil {
+		return fmt.Errorf("release store: %w", err)
+	}
+	return nil
+}
+
+// lock keeps other processes from changing the list. It waits for those that
+// do, which takes them milliseconds.
+func (s *Store) lock(ctx context.Context) (func(), error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(s.dir, ".lock"), os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("release store: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("release store: lock: %w", err), f.Close())
+	}
+	return func() { _ = f.Close() }, nil // which unlocks
+}
+
+// Artifact opens a signed file; ErrNotFound where there is none.
+func (s *Store) Artifact(ctx context.Context, sum string) (io.ReadSeekCloser, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if !release.IsDigest(sum) {
+		return nil, ErrNotFound
+	}
+	f, err := os.OpenFile(s.artifact(sum), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("release store: %w", err)
+	}
+	return f, nil
+}

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 )
 
 func parse(t *testing.T, s string) *url.URL {
@@ -119,4 +120,36 @@ func TestPublicAddress(t *testing.T) {
 			t.Errorf("%s: public = %v, want %v", addr, got, want)
 		}
 	}
+}
+
+func FuzzNamed(f *testing.F) {
+	for _, s := range []string{"https://updates.example.org/x", "https://cdn.example.org:444/", "https://u:p@cdn.example.org/", "https://cdn.example.org.evil/", "https://[::1]/", "https:\\\\cdn.example.org"} {
+		f.Add(s)
+	}
+	h, err := newHosts(&url.URL{Scheme: "https", Host: "updates.example.org"}, []string{"cdn.example.org", "*.robots.example"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		u, err := url.Parse(s)
+		if err != nil || h.named(u) != nil {
+			return
+		}
+		host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+		if u.Scheme != "https" || u.User != nil || u.Port() != "" && u.Port() != "443" ||
+			host != "updates.example.org" && host != "cdn.example.org" && !strings.HasSuffix(host, ".robots.example") {
+			t.Errorf("%q is allowed", s)
+		}
+	})
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	for _, s := range []string{"120", "Sun, 01 Mar 2026 12:01:00 GMT", "-1", "99999999999999999999", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if d := RetryAfter(s, time.Unix(1_800_000_000, 0)); d < 0 || d > maxRetryAfter {
+			t.Errorf("%q: %v", s, d)
+		}
+	})
 }

@@ -225,6 +225,11 @@ func TestWriteProtocol(t *testing.T) {
 			[]string{md5Sample, deflBegin, "FLASH_DEFL_DATA 0", "FLASH_DEFL_END", "SYNC", md5Sample, md5Sample},
 		},
 		{
+			"stub: write of an earlier block failed: not sent again, begun anew", true, "esp32s3",
+			map[string][]answer{"FLASH_DEFL_DATA 0": {fails(stubSPI)}},
+			[]string{md5Sample, deflBegin, "FLASH_DEFL_DATA 0", "SYNC", deflBegin, "FLASH_DEFL_DATA 0", "FLASH_DEFL_END", md5Sample},
+		},
+		{
 			"stub: the late failure meets the sync", true, "esp32s3",
 			map[string][]answer{"FLASH_DEFL_DATA 0": {silence}, "SYNC": {fails(stubSPI)}},
 			[]string{md5Sample, deflBegin, "FLASH_DEFL_DATA 0", "SYNC", "spare border", "SYNC", deflBegin, "FLASH_DEFL_DATA 0", "FLASH_DEFL_END", md5Sample},

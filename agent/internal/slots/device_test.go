@@ -76,7 +76,13 @@ func TestUpdates(t *testing.T) {
 				if st := r.running(); st.Version != version || st.Slot != to.String() {
 					t.Fatalf("%s runs in %s, want %s in %s", st.Version, st.Slot, version, to)
 				}
-				time.Sleep(10 * time.Second) // it confirms itself
+				r.healthy() // it has confirmed itself
+				d, s = r.device()
+				refusal(t, d.Write(t.Context(), to, v, nil), slots.CodeRunningSlot)
+				if err := s.Close(t.Context(), true); err != nil {
+					t.Fatal(err)
+				}
+				r.healthy()
 				from = to
 			}
 			d, s := r.device()
@@ -172,11 +178,14 @@ func TestRefusals(t *testing.T) {
 		if err := d.Attest(ctx, ota0, v); err != nil {
 			t.Fatal(err)
 		}
-		refusal(t, d.Attest(ctx, ota0, verified(t, app(t, testimage.Spec{Version: "0.2.2"}))), slots.CodeMismatch)
-		refusal(t, d.Switch(ctx, factory, ota0), slots.CodeNotAttested)
 		if err := writes(ota0, v); err != nil {
 			t.Fatal(err)
 		}
+		refusal(t, d.Switch(ctx, factory, ota0), slots.CodeNotAttested)
+		if err := d.Attest(ctx, ota0, v); err != nil {
+			t.Fatal(err)
+		}
+		refusal(t, d.Attest(ctx, ota0, verified(t, app(t, testimage.Spec{Version: "0.2.2"}))), slots.CodeMismatch)
 		refusal(t, d.Switch(ctx, factory, ota0), slots.CodeNotAttested)
 		if err := d.Attest(ctx, ota0, v); err != nil {
 			t.Fatal(err)

@@ -65,9 +65,7 @@ class Demo:
         run(BIN / "ota-fleet", "dev-cert", "--dir", f / "tls", "--host", "localhost")
         for version, behaviour in (("0.2.0", "good"), ("0.2.1", "good"), ("0.2.2", "fail_self_test"), ("0.2.3", "good")):
             self.image(version, behaviour)
-        signed = bytearray((f / "0.2.3.signed").read_bytes())
-        signed[len(signed) // 2] ^= 0x10
-        (f / "tampered.signed").write_bytes(signed)
+        (f / "tampered.signed").write_bytes(tamper((f / "0.2.3.signed").read_bytes()))
 
     def image(self, version, behaviour):
         """A firmware of 1.4 MB, built by the simulator's builder and signed."""
@@ -137,7 +135,7 @@ class Demo:
 
     def tampered(self):
         """Act three."""
-        say("\n3. A tampered image: one bit of 0.2.3 flipped on the server")
+        say("\n3. A tampered image: one bit of 0.2.3 flipped on the server, its hash made to fit")
         before = self.slots()
         end = self.client.update(self.smuggle("tampered.signed"))
         self.expect("the agent says", end.state, "failed")
@@ -157,6 +155,14 @@ class Demo:
         if self.client:
             self.client.close()
         self.processes.stop()
+
+
+def tamper(signed):
+    """One bit of the firmware flipped, and the header's hash made right again, as an attacker would."""
+    header, payload = bytearray(signed[:136]), bytearray(signed[136:])
+    payload[len(payload) // 2] ^= 0x10
+    header[12:44] = hashlib.sha256(payload).digest()
+    return bytes(header + payload)
 
 
 def slot(report, name):

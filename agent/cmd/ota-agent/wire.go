@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -44,11 +45,12 @@ func wire(ctx context.Context, a agent) error {
 		return err
 	}
 	board := robot.NewBoard()
-	ports, err := a.ports(board, store)
+	var core *engine.Engine
+	ports, err := a.ports(board, store, func(err error, again time.Duration) { core.Hitch(err, again) })
 	if err != nil {
 		return err
 	}
-	core := engine.New(a.engineConfig(), ports, memory, a.log)
+	core = engine.New(a.engineConfig(), ports, memory, a.log)
 	plan := schedule.New(a.cfg.Server.CheckEvery.Std())
 	listener, err := control.Listen(ctx, a.cfg.ControlSocket)
 	if err != nil {
@@ -76,7 +78,7 @@ func wire(ctx context.Context, a agent) error {
 }
 
 // ports are the engine's ways to the outside.
-func (a agent) ports(board *robot.Board, store *journal.Journal) (engine.Ports, error) {
+func (a agent) ports(board *robot.Board, store *journal.Journal, hitch func(error, time.Duration)) (engine.Ports, error) {
 	var none engine.Ports
 	server, err := url.Parse(a.cfg.Server.URL)
 	if err != nil {
@@ -92,7 +94,7 @@ func (a agent) ports(board *robot.Board, store *journal.Journal) (engine.Ports, 
 	images, err := fetch.New(fetch.Config{
 		Dir: filepath.Join(a.cfg.StateDir, "images"), Keys: a.keys,
 		MaxSize: int64(a.cfg.Download.MaxSize), MinSpeed: int64(a.cfg.Download.MinSpeed),
-		Patience: a.cfg.Download.Patience.Std(), GiveUp: a.cfg.Download.GiveUp.Std(),
+		Patience: a.cfg.Download.Patience.Std(), GiveUp: a.cfg.Download.GiveUp.Std(), OnRetry: hitch,
 	}, http, a.log)
 	if err != nil {
 		return none, err
@@ -156,7 +158,7 @@ func (a agent) engineConfig() engine.Config {
 func (a agent) nodeConfig(core *engine.Engine, plan *schedule.Schedule) rosnode.Config {
 	t := a.cfg.ROS.Topics
 	return rosnode.Config{
-		RobotID: a.cfg.Robot.ID, Version: a.version, Args: append([]string{os.Args[0]}, a.rosArgs...),
+		RobotID: a.cfg.Robot.ID, Version: a.version, Namespace: a.cfg.ROS.Namespace, Args: append([]string{os.Args[0]}, a.rosArgs...),
 		Topics:         rosnode.Topics{Battery: t.Battery, EStop: t.EStop, Odom: t.Odom, CmdVel: t.CmdVel, Diagnostics: t.Diagnostics},
 		FirmwareStatus: a.cfg.FirmwareStatus(), Keys: a.cfg.FirmwareKeys(),
 		Parameters: a.parameters(core, plan),

@@ -203,8 +203,12 @@ func (e *Engine) record(now time.Time) {
 	if outcome == update.Observing {
 		outcome = update.Confirmed
 	}
+	from := j.From
+	if from.Slot == "" { // the chip was not asked: what the firmware says has to do
+		from = installed(e.ports.Robot.Facts().Firmware)
+	}
 	err := e.ports.Journal.Record(update.Record{
-		JobID: j.ID, Kind: j.Kind, Origin: j.Request.Origin, Outcome: outcome, From: j.From, To: j.To,
+		JobID: j.ID, Kind: j.Kind, Origin: j.Request.Origin, Outcome: outcome, From: from, To: j.To,
 		Image: j.Image, URL: j.Offer.URL, Started: j.Started, Ended: now, Failure: j.Failure,
 		Evidence: j.Evidence, Durations: e.spent,
 	})

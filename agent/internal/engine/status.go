@@ -59,6 +59,9 @@ func (b *board) bytes(done, total int64, now time.Time) {
 		if p.since.IsZero() || done < p.base {
 			p.since, p.base = now, done
 		}
+		if done > p.done {
+			b.note = "" // it goes on
+		}
 		p.done, p.total = done, total
 		if total > 0 {
 			p.fraction = min(1, float64(done)/float64(total))
@@ -87,6 +90,11 @@ func (b *board) change(f func()) {
 		default:
 		}
 	}
+}
+
+// Hitch publishes what keeps the present step from going on for a while.
+func (e *Engine) Hitch(err error, again time.Duration) {
+	e.board.say(fmt.Sprintf("%v; again in %s", err, again.Round(time.Second)))
 }
 
 // News returns a channel that receives when Status has changed since it was

@@ -38,6 +38,9 @@ type Config struct {
 	Patience time.Duration
 	// GiveUp is how long a download may go without a new byte; 0: 1 h.
 	GiveUp time.Duration
+	// OnRetry, where given, hears of a failure that is tried again after wait.
+	// It must return at once.
+	OnRetry func(err error, wait time.Duration)
 	// Keep is how many verified images stay in the store; 0: 2.
 	Keep int
 }
@@ -184,6 +187,9 @@ func (c *Client) fetchAll(ctx context.Context, o Offer, p *partial, progress fun
 		wait, gave := b.next(p.n, err, time.Now())
 		if gave != nil {
 			return gave
+		}
+		if c.cfg.OnRetry != nil {
+			c.cfg.OnRetry(err, wait)
 		}
 		c.log.Warn("download interrupted", "held", p.n, "size", p.m.Size, "wait", wait.Round(time.Millisecond), "err", err)
 		if err := c.sleep(ctx, wait); err != nil {

@@ -30,6 +30,9 @@ type TrialPolicy struct {
 	BootTimeout time.Duration
 	// Silence of its status that counts as a hang.
 	Silence time.Duration
+	// Grace for a firmware that gave itself up to bring the old one back by
+	// itself, before somebody else does.
+	Grace time.Duration
 	// SelfConfirm: the firmware itself must have marked its slot valid by the
 	// end of the window.
 	SelfConfirm bool
@@ -37,7 +40,7 @@ type TrialPolicy struct {
 
 // DefaultTrialPolicy is the mission's 30 s window.
 func DefaultTrialPolicy() TrialPolicy {
-	return TrialPolicy{Window: 30 * time.Second, BootTimeout: 60 * time.Second, Silence: 10 * time.Second, SelfConfirm: true}
+	return TrialPolicy{Window: 30 * time.Second, BootTimeout: 60 * time.Second, Silence: 10 * time.Second, Grace: 10 * time.Second, SelfConfirm: true}
 }
 
 // Phase of a trial.
@@ -89,6 +92,8 @@ type Trial struct {
 	valid    time.Time     // first seen confirmed
 	boots    uint64        // boot count at the first word
 	oldWords int
+	doomed   Verdict // the firmware has given itself up
+	doomedAt time.Time
 }
 
 // NewTrial expects want after a reset at start, where was ran before it.
@@ -124,8 +129,7 @@ func (t *Trial) hear(w robot.Firmware) (Verdict, bool) {
 		if t.oldWords++; t.oldWords < 2 {
 			return Verdict{}, false
 		}
-		return Verdict{Phase: Failed, Code: CodeBack, Back: true,
-			Text: fmt.Sprintf("the old firmware %s runs again (reset reason %q): the new one did not confirm itself", w.Version, w.ResetReason)}, true
+		return t.back(w), true
 	default:
 		return Verdict{Phase: Failed, Code: CodeStranger,
 			Text: fmt.Sprintf("firmware %s (image %s) answers, expected %s (image %s)",
@@ -141,6 +145,26 @@ func (t *Trial) hear(w robot.Firmware) (Verdict, bool) {
 	return t.sick(w)
 }
 
+// back is the verdict when the old firmware runs again by itself.
+func (t *Trial) back(w robot.Firmware) Verdict {
+	if t.doomed.Phase == Failed {
+		v := t.doomed
+		v.Back = true
+		return v
+	}
+	return Verdict{Phase: Failed, Code: CodeBack, Back: true,
+		Text: fmt.Sprintf("the old firmware %s runs again (reset reason %q): the new one did not confirm itself", w.Version, w.ResetReason)}
+}
+
+// giveUp notes that the firmware has given itself up: it is about to reset, and
+// is not to be disturbed in that.
+func (t *Trial) giveUp(at time.Time, format string, args ...any) {
+	if t.doomed.Phase != Failed {
+		t.doomed = Verdict{Phase: Failed, Code: CodeSelfTest, Text: fmt.Sprintf(format, args...)}
+		t.doomedAt = at
+	}
+}
+
 // sick says what in the new firmware's own words ends the trial at once.
 func (t *Trial) sick(w robot.Firmware) (Verdict, bool) {
 	fail := func(code, format string, args ...any) (Verdict, bool) {
@@ -148,12 +172,12 @@ func (t *Trial) sick(w robot.Firmware) (Verdict, bool) {
 	}
 	switch {
 	case w.OTAState == "invalid" || w.OTAState == "aborted":
-		return fail(CodeSelfTest, "the firmware has marked itself %s: %s", w.OTAState, w.Message)
+		t.giveUp(w.At, "the firmware has marked itself %s: %s", w.OTAState, w.Message)
 	case strings.EqualFold(w.SelfTest, "failed"):
-		return fail(CodeSelfTest, "the firmware reports that its self-test failed: %s", w.Message)
+		t.giveUp(w.At, "the firmware reports that its self-test failed: %s", w.Message)
 	case w.Level == robot.Error:
 		return fail(CodeUnhealthy, "the firmware reports ERROR: %s", w.Message)
-	case w.BootCount > t.boots:
+	case w.BootCount > t.boots && t.doomed.Phase != Failed:
 		return fail(CodeRebooted, "the firmware has rebooted on trial (reset reason %q)", w.ResetReason)
 	}
 	return Verdict{}, false
@@ -177,6 +201,12 @@ func (t *Trial) judge(w robot.Firmware, now time.Time) Verdict {
 		}
 		return Verdict{Phase: Failed, Code: CodeNoSign,
 			Text: fmt.Sprintf("nothing was heard of the new firmware within %s of its boot", t.policy.BootTimeout)}
+	}
+	if t.doomed.Phase == Failed {
+		if left := t.doomedAt.Add(t.policy.Grace).Sub(now); left > 0 {
+			return Verdict{Phase: Running, Left: left}
+		}
+		return t.doomed
 	}
 	if quiet := now.Sub(t.last); quiet > t.policy.Silence {
 		return Verdict{Phase: Failed, Code: CodeSilent,

@@ -96,6 +96,7 @@ func TestTrial(t *testing.T) {
 		{"no hash said", but(1, func(w *robot.Firmware) { w.AppSHA256 = "" }), CodeStranger, false},
 		{"marks itself invalid", but(4, func(w *robot.Firmware) { w.OTAState = "invalid" }), CodeSelfTest, false},
 		{"self-test fails", but(4, func(w *robot.Firmware) { w.SelfTest = "failed" }), CodeSelfTest, false},
+		{"self-test fails, the old firmware is back", append(but(4, func(w *robot.Firmware) { w.SelfTest = "failed" })[:4], word(was, 6), word(was, 7)), CodeSelfTest, true},
 		{"ERROR", but(20, func(w *robot.Firmware) { w.Level = robot.Error }), CodeUnhealthy, false},
 		{"WARN in between", but(20, func(w *robot.Firmware) { w.Level = robot.Warn }), "", false},
 		{"reboots on trial", but(8, func(w *robot.Firmware) { w.BootCount++ }), CodeRebooted, false},

@@ -166,7 +166,9 @@ func (l *Line) lock(ctx context.Context) error {
 
 func (l *Line) unlock() { <-l.mu }
 
-// Take stops the owner, if it runs, and returns when nobody holds the port.
+// Take stops the owner, if it runs, and returns when nobody holds the port. A
+// line that is taken already is looked at anew: somebody may have started the
+// owner meanwhile.
 // After an error all is as it was: the owner has been started again. Errors
 // are *Error, ErrBusy (the port is held by somebody else), ErrMarker (then
 // nothing was stopped) or ctx's.
@@ -175,7 +177,7 @@ func (l *Line) Take(ctx context.Context) error {
 		return err
 	}
 	defer l.unlock()
-	if l.owner == nil || l.taken {
+	if l.owner == nil {
 		return l.free(ctx)
 	}
 	running, state, err := l.ask(ctx)

@@ -208,6 +208,19 @@ func TestGiveWithACancelledContext(t *testing.T) {
 	}
 }
 
+// Somebody starts the owner while the line is taken.
+func TestTakeAgainFromAnOwnerThatCameBack(t *testing.T) {
+	f := &fake{active: "active", holds: true}
+	l := newLine(t, f, filepath.Join(t.TempDir(), "m"))
+	if err := l.Take(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.active, f.holds = "active", true
+	if err := errors.Join(l.Take(t.Context()), l.Give(t.Context())); err != nil || f.active != "active" || len(f.calls) != 3 {
+		t.Errorf("%v, %s after %v", err, f.active, f.calls)
+	}
+}
+
 // The marker is for a crash; as long as the agent lives it knows by itself.
 func TestGiveWithoutTheMarker(t *testing.T) {
 	marker := filepath.Join(t.TempDir(), "m")

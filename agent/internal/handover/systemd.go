@@ -65,7 +65,7 @@ func (Bus) State(ctx context.Context, unit string) (state string, err error) {
 			return err
 		}
 		if load == "not-found" {
-			return fmt.Errorf("%w: %s: `systemctl list-units --type=service` lists those that exist", ErrNoUnit, unit)
+			return fmt.Errorf("%w: %s: set microros.unit to the one that has the port (`systemctl list-units --type=service`), or to \"\" when none has", ErrNoUnit, unit)
 		}
 		state, err = property(ctx, c, unit, "ActiveState")
 		return err
@@ -96,7 +96,7 @@ func (Bus) Start(ctx context.Context, unit string) error {
 func withBus(ctx context.Context, f func(*dbus.Conn) error) error {
 	c, err := dbus.NewSystemConnectionContext(ctx)
 	if err != nil {
-		return fmt.Errorf("systemd over D-Bus: %w: is the system bus there and open to this user? else set microros.stop and .start to commands", err)
+		return fmt.Errorf("systemd over D-Bus: %w: is the system bus there and open to this user? else set microros.stop and .start to commands, or microros.unit to \"\" when nobody else uses the port", err)
 	}
 	defer c.Close()
 	return f(c)

@@ -51,8 +51,10 @@ func layers() []layer {
 		{name: "adapter", paths: []string{"agent/internal/..."},
 			except: []string{"agent/internal/rosnode/...", "agent/internal/engine",
 				"agent/internal/update", "agent/internal/preflight", "agent/internal/watch", "agent/internal/robot",
-				"agent/internal/esp32"},
-			may: append([]string{"shared"}, core...)},
+				"agent/internal/esp32", "agent/internal/httpguard"},
+			may: append([]string{"shared", "transport"}, core...)},
+		// The one guarded way out to servers, below the adapters that use it.
+		{name: "transport", paths: []string{"agent/internal/httpguard"}, may: firmware},
 		// Puts adapters together to one port of the engine; commands import it, nothing else does.
 		{name: "assembly", paths: []string{"agent/internal/esp32"},
 			may: append([]string{"engine", "adapter", "shared"}, core...)},
@@ -64,7 +66,7 @@ func layers() []layer {
 		{name: "simulator's ros adapter", paths: []string{"sim/robot/ros/..."},
 			may: []string{"simulator", "bindings"}, cgo: true},
 		{name: "command", paths: []string{"agent/cmd/...", "fleet/cmd/...", "firmware/cmd/...", "sim/cmd/..."},
-			may: []string{"firmware", "core", "engine", "assembly", "adapter", "ros adapter", "shared", "fleet", "simulator",
+			may: []string{"firmware", "core", "engine", "assembly", "adapter", "transport", "ros adapter", "shared", "fleet", "simulator",
 				"simulator's ros adapter", "command"}},
 		{name: "project", paths: []string{"tests/..."}},
 	}

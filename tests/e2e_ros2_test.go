@@ -1,0 +1,132 @@
+//go:build ros2
+
+package tests
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func digest(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// memory is the state that the agent has made durable, and whether it has
+// switched slots.
+func (p *plant) memory() (state string) {
+	b, err := os.ReadFile(p.path("state/memory.json"))
+	var m struct{ Job struct{ State string } }
+	if err != nil || json.Unmarshal(b, &m) != nil {
+		return ""
+	}
+	return m.Job.State
+}
+
+// killIn kills the agent with SIGKILL as soon as it has written that it is in
+// a state, and tells in which state it died.
+func (p *plant) killIn(state string, limit time.Duration) string {
+	p.t.Helper()
+	for end := time.Now().Add(limit); p.memory() != state; time.Sleep(50 * time.Microsecond) {
+		if time.Now().After(end) {
+			p.t.Fatalf("never got to %s", state)
+		}
+	}
+	p.agent.kill()
+	return p.memory()
+}
+
+// The agent is killed in each state, a real dead process, and started again:
+// the job ends, the robot runs the old firmware or the new one and says so, and
+// the slot that it runs is the one that boots.
+func TestKilledInEachState(t *testing.T) {
+	p := newPlant(t, options{sim: []string{"--app-start", "1s"}})
+	p.heard()
+	old, patch := "0.2.0", 0
+	for _, k := range []struct {
+		state, behaviour string
+		stretch          bool // hold the server still, so that the state lasts
+	}{
+		{"checking", "good", true}, {"downloading", "good", true}, {"verifying", "good", false}, {"waiting", "good", false},
+		{"handover", "good", false}, {"connecting", "good", false}, {"writing", "good", false}, {"attesting", "good", false},
+		{"booting", "good", false}, {"validating", "good", false}, {"confirmed", "good", false}, {"observing", "good", false},
+		{"rolling_back", "no_confirm", false}, {"rolled_back", "fail_self_test", false},
+	} {
+		for try := 1; ; try++ { // some states last a few milliseconds
+			patch++
+			version := "0.2." + string(rune('0'+patch/10)) + string(rune('0'+patch%10))
+			if patch < 10 {
+				version = "0.2." + string(rune('0'+patch))
+			}
+			died := p.dieIn(k.state, version, k.behaviour, k.stretch)
+			now := p.comesBack(old, version)
+			t.Logf("%s: killed in %s, then %s", k.state, died, now)
+			if k.behaviour != "good" && now != old {
+				t.Fatalf("a bad firmware was confirmed: %s", now)
+			}
+			old = now
+			if died == k.state {
+				break
+			}
+			if try == 8 {
+				t.Fatalf("the agent never died in %s", k.state)
+			}
+		}
+	}
+}
+
+// dieIn starts an update and kills the agent in a state.
+func (p *plant) dieIn(state, version, behaviour string, stretch bool) string {
+	p.t.Helper()
+	url := p.publish(version, behaviour)
+	if state == "checking" {
+		url = ""
+	}
+	if stretch {
+		_ = p.server.cmd.Process.Signal(syscall.SIGSTOP)
+		defer func() { _ = p.server.cmd.Process.Signal(syscall.SIGCONT) }()
+	}
+	if state == "waiting" {
+		p.run("ota-sim", "battery", "--control", p.path("sim.sock"), "--fraction", "0.2")
+		defer p.run("ota-sim", "battery", "--control", p.path("sim.sock"), "--fraction", "0.9")
+		p.until("a low battery", 10*time.Second, func() bool {
+			return bytes.Contains([]byte(p.run("ota-agent", "plan", "--socket", p.path("agent.sock"), "--json", url)), []byte("battery_low"))
+		})
+	}
+	p.trigger(url)
+	return p.killIn(state, 40*time.Second)
+}
+
+// comesBack starts the agent again and returns the version that runs in the
+// end, which must be one of the two.
+func (p *plant) comesBack(old, next string) string {
+	p.t.Helper()
+	p.startAgent()
+	s := p.ends(60 * time.Second)
+	want, slotState := old, ""
+	if s.State == "observing" {
+		want, slotState = next, "valid"
+	}
+	p.runs(want)
+	c := p.chip()
+	for _, slot := range c.Slots {
+		if slot.Slot != c.NextBoot {
+			continue
+		}
+		if slot.Version != want || !slot.Valid || (slotState != "" && slot.OTAState != slotState) {
+			p.t.Fatalf("after %s, %s boots next and holds %+v, want %s", s.State, c.NextBoot, slot, want)
+		}
+	}
+	return want
+}

@@ -1,0 +1,331 @@
+//go:build ros2
+
+package tests
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// plant is one robot with its update server: simulator, server and agent are
+// processes of their own, as they are in life.
+type plant struct {
+	t      *testing.T
+	dir    string
+	bin    string
+	server *process
+	sim    *process
+	agent  *process
+	addr   string // of the server
+	env    []string
+	http   *http.Client // over the agent's control socket
+}
+
+// process is a program that runs in the background.
+type process struct {
+	cmd *exec.Cmd
+	log string
+	end chan struct{} // closed when it has ended
+}
+
+// binaries builds the four programs once for the whole run.
+func binaries(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("robot-ota-bin-%d", os.Getpid()))
+	if _, err := os.Stat(dir); err == nil {
+		return dir
+	}
+	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "ros2", "-o", dir+string(filepath.Separator),
+		"../agent/cmd/ota-agent", "../sim/cmd/ota-sim", "../firmware/cmd/ota-sign", "../fleet/cmd/ota-fleet")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return dir
+}
+
+// options of a plant.
+type options struct {
+	sim    []string // more flags of ota-sim robot
+	config string   // more of the agent's configuration
+	rosCmd []string // more arguments of ota-agent run
+}
+
+// newPlant starts a robot that runs 0.2.0 from factory.
+func newPlant(t *testing.T, o options) *plant {
+	t.Helper()
+	p := &plant{t: t, dir: t.TempDir(), bin: binaries(t)}
+	p.env = append(os.Environ(), "ROS_DOMAIN_ID="+domain(t), "ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST")
+	p.http = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", p.path("agent.sock"))
+		}, DisableKeepAlives: true,
+	}}
+	p.run("ota-sign", "keygen", "--key", p.path("s.pem"), "--pub", p.path("trusted"))
+	p.run("ota-fleet", "dev-cert", "--dir", p.path("tls"), "--host", "localhost")
+	p.image("0.2.0", "good")
+	p.startServer()
+	p.configure(o.config)
+	p.sim = p.start("sim", append([]string{"ota-sim", "robot", "--robot-id", "r1", "--ros", "--pty", p.path("tty"), "--control", p.path("sim.sock"),
+		"--unpaced", "--flash-timing", "none", "--self-test", "1s", "--firmware", p.path("0.2.0.bin") + ":factory"}, o.sim...)...)
+	p.until("the simulator", 30*time.Second, func() bool { return strings.Contains(p.sim.output(), "ready") })
+	t.Cleanup(p.sim.stop)
+	p.startAgent(o.rosCmd...)
+	t.Cleanup(func() {
+		p.agent.stop()
+		if t.Failed() {
+			t.Logf("agent:\n%s", tail(p.agent.output(), 6000))
+		}
+	})
+	return p
+}
+
+// domain claims a ROS domain that no other test of this machine uses.
+func domain(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(os.TempDir(), "robot-ota-ros-domains")
+	if err := os.MkdirAll(dir, 0o777); err != nil { //nolint:gosec // shared by all users' tests
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		id := 1 + (os.Getpid()+i)%100
+		f, err := os.OpenFile(filepath.Join(dir, strconv.Itoa(id)), os.O_CREATE|os.O_RDWR, 0o666) //nolint:gosec // as above
+		if err != nil {
+			continue
+		}
+		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			t.Cleanup(func() { f.Close() })
+			return strconv.Itoa(id)
+		}
+		f.Close()
+	}
+	t.Fatal("all ROS domains are taken")
+	return ""
+}
+
+func (p *plant) path(name string) string { return filepath.Join(p.dir, name) }
+
+// configure writes the agent's configuration.
+func (p *plant) configure(more string) {
+	reset := fmt.Sprintf("%s, reset, --control, %s", filepath.Join(p.bin, "ota-sim"), p.path("sim.sock"))
+	text := fmt.Sprintf(`robot: {id: r1, sku: standard, companion_version: 0.2.0}
+state_dir: %s
+control_socket: %s
+server: {url: "https://%s", ca_file: %s, check_every: 0}
+trust: {keys: [%s]}
+serial:
+  port: %s
+  reset:
+    method: command
+    command:
+      bootloader: [%s, --bootloader]
+      run: [%s, --run]
+trial: {window: 3s, boot_timeout: 6s}
+%s
+`, p.path("state"), p.path("agent.sock"), p.addr, p.path("tls/ca.pem"), p.path("trusted.der"), p.path("tty"), reset, reset, more)
+	if !strings.Contains(more, "microros:") {
+		text += "microros: {unit: \"\"}\n"
+	}
+	if err := os.WriteFile(p.path("agent.yaml"), []byte(text), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *plant) startServer() {
+	p.server = p.start("fleet", "ota-fleet", "serve", "--data", p.path("fleet"), "--listen", "127.0.0.1:0",
+		"--tls-cert", p.path("tls/server.pem"), "--tls-key", p.path("tls/server-key.pem"))
+	p.until("the server", 10*time.Second, func() bool {
+		_, rest, found := strings.Cut(p.server.output(), "https://")
+		host, _, line := strings.Cut(rest, "\n")
+		if found && line {
+			_, port, _ := net.SplitHostPort(strings.TrimSpace(host))
+			p.addr = "localhost:" + port
+		}
+		return p.addr != ""
+	})
+	p.t.Cleanup(p.server.stop)
+}
+
+// startAgent starts the agent and waits until it has heard the robot.
+func (p *plant) startAgent(args ...string) {
+	p.t.Helper()
+	p.agent = p.start("agent", append([]string{"ota-agent", "run", "--config", p.path("agent.yaml")}, args...)...)
+	p.until("the agent", 20*time.Second, func() bool { _, err := p.status(); return err == nil })
+}
+
+// heard waits until the agent knows what the robot runs.
+func (p *plant) heard() {
+	p.t.Helper()
+	p.until("hearing the firmware", 20*time.Second, func() bool { s, err := p.status(); return err == nil && s.Running.Version != "" })
+}
+
+// image builds and signs a firmware, and returns the path of the signed file.
+func (p *plant) image(version, behaviour string, more ...string) string {
+	p.t.Helper()
+	plain, signed := p.path(version+".bin"), p.path(version+".signed")
+	p.run("ota-sim", append([]string{"image", "--version", version, "--behaviour", behaviour, "--size", "256K", "--output", plain}, more...)...)
+	p.run("ota-sign", "sign", "--input", plain, "--key", p.path("s.pem"), "--output", signed, "--version", version)
+	return signed
+}
+
+// publish puts a firmware on the server and returns its URL.
+func (p *plant) publish(version, behaviour string) string {
+	p.t.Helper()
+	signed := p.image(version, behaviour)
+	p.run("ota-fleet", "publish", "--data", p.path("fleet"), "--sku", "standard", "--key", p.path("trusted.der"), signed)
+	return "https://" + p.addr + "/v1/artifacts/" + digest(p.t, signed)
+}
+
+// run runs a program to its end.
+func (p *plant) run(name string, args ...string) string {
+	p.t.Helper()
+	cmd := exec.CommandContext(p.t.Context(), filepath.Join(p.bin, name), args...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		p.t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// start starts a program in the background; its output goes to a file.
+func (p *plant) start(name string, argv ...string) *process {
+	p.t.Helper()
+	log, err := os.Create(p.path(fmt.Sprintf("%s-%d.log", name, time.Now().UnixNano())))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer log.Close()
+	cmd := exec.Command(filepath.Join(p.bin, argv[0]), argv[1:]...) //nolint:noctx // ended by stop and kill
+	cmd.Env, cmd.Stdout, cmd.Stderr = p.env, log, log
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	proc := &process{cmd: cmd, log: log.Name(), end: make(chan struct{})}
+	go func() {
+		defer close(proc.end)
+		_ = cmd.Wait()
+	}()
+	return proc
+}
+
+func (p *process) output() string {
+	b, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// stop asks the process to end, and ends it if it does not.
+func (p *process) stop() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	_ = p.cmd.Process.Signal(syscall.SIGCONT)
+	select {
+	case <-p.end:
+	case <-time.After(15 * time.Second):
+		p.kill()
+	}
+}
+
+// kill is kill -9.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.end
+}
+
+// reading is what the test reads of the agent's status.
+type reading struct {
+	State   string
+	JobID   string `json:"job_id"`
+	Running struct{ Version, Slot string }
+	Held    bool
+	Failure *struct{ Code, Text string }
+	Reasons []struct{ Code string }
+	Message string
+}
+
+func (p *plant) status() (reading, error) {
+	var s reading
+	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, "http://agent/v1/status", http.NoBody)
+	if err != nil {
+		return s, err
+	}
+	resp, err := p.http.Do(req)
+	if err != nil {
+		return s, err
+	}
+	defer resp.Body.Close()
+	return s, json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&s)
+}
+
+// trigger asks for an update and returns at once.
+func (p *plant) trigger(url string, args ...string) {
+	p.t.Helper()
+	argv := append([]string{"trigger", "--socket", p.path("agent.sock"), "--detach"}, args...)
+	if url != "" {
+		argv = append(argv, url)
+	}
+	p.run("ota-agent", argv...)
+}
+
+// ends waits until the job has ended and nothing is held any more.
+func (p *plant) ends(limit time.Duration) reading {
+	p.t.Helper()
+	var s reading
+	p.until("the job's end", limit, func() bool {
+		var err error
+		s, err = p.status()
+		return err == nil && !s.Held && (s.State == "observing" || s.State == "failed" || s.State == "rolled_back" || s.State == "idle")
+	})
+	return s
+}
+
+// chip is what lies in the simulated chip, and what it runs.
+type chip struct {
+	NextBoot string `json:"next_boot"`
+	Slots    []struct {
+		Slot, Version string
+		Valid         bool
+		OTAState      string `json:"ota_state"`
+		Sum           string `json:"image_sha256"`
+	}
+}
+
+func (p *plant) chip() chip {
+	p.t.Helper()
+	var c chip
+	if err := json.Unmarshal([]byte(p.run("ota-sim", "slots", "--control", p.path("sim.sock"), "--json")), &c); err != nil {
+		p.t.Fatal(err)
+	}
+	return c
+}
+
+// runs waits until the agent hears that the robot runs a version.
+func (p *plant) runs(version string) {
+	p.t.Helper()
+	p.until("hearing "+version, 20*time.Second, func() bool { s, err := p.status(); return err == nil && s.Running.Version == version })
+}
+
+// until waits for a condition.
+func (p *plant) until(what string, limit time.Duration, ok func() bool) {
+	p.t.Helper()
+	for end := time.Now().Add(limit); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			s, err := p.status()
+			p.t.Fatalf("%s took longer than %s; the agent says %+v, %v", what, limit, s, err)
+		}
+	}
+}
+
+func tail(s string, n int) string { return s[max(0, len(s)-n):] }

@@ -47,33 +47,52 @@ func (p *PTY) Path() string { return p.path }
 
 // Serve moves bytes until ctx ends.
 func (p *PTY) Serve(ctx context.Context) error {
+	defer p.drop()
 	for {
 		plugged, changed := p.chip.Cable()
 		if plugged {
-			if p.dev == nil {
-				dev, err := p.open()
-				if err != nil {
-					return err
-				}
-				p.dev = dev
+			if err := p.carry(ctx); err != nil {
+				return err
 			}
-			err := p.dev.serve(ctx, p.chip.Open())
-			p.dev.close()
-			p.dev = nil
-			p.unlink()
 			if ctx.Err() != nil {
 				return nil
 			}
-			if !errors.Is(err, espsim.ErrUnplugged) {
-				return fmt.Errorf("pty %s: %w", p.path, err)
-			}
 			continue
 		}
+		p.drop()
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			return nil
 		}
+	}
+}
+
+// carry moves bytes until the cable is pulled or ctx ends.
+func (p *PTY) carry(ctx context.Context) error {
+	if p.dev == nil {
+		dev, err := p.open()
+		if err != nil {
+			return err
+		}
+		p.dev = dev
+	}
+	defer p.drop()
+	if err := p.dev.serve(ctx, p.chip.Open()); ctx.Err() == nil && !errors.Is(err, espsim.ErrUnplugged) {
+		return fmt.Errorf("pty %s: %w", p.path, err)
+	}
+	return nil
+}
+
+// drop takes the terminal and the link to it away.
+func (p *PTY) drop() {
+	if p.dev == nil {
+		return
+	}
+	p.dev.close()
+	p.dev = nil
+	if fi, err := os.Lstat(p.path); err == nil && fi.Mode()&os.ModeSymlink != 0 {
+		_ = os.Remove(p.path)
 	}
 }
 
@@ -134,12 +153,6 @@ func (p *PTY) link(target string) error {
 		return err
 	}
 	return os.Rename(aside, p.path)
-}
-
-func (p *PTY) unlink() {
-	if fi, err := os.Lstat(p.path); err == nil && fi.Mode()&os.ModeSymlink != 0 {
-		_ = os.Remove(p.path)
-	}
 }
 
 func (d *device) close() { _ = d.master.Close() }

@@ -115,6 +115,7 @@ type Error struct {
 	err  error
 }
 
+// Error says what was tried and what rcl says of it, in one line.
 func (e *Error) Error() string { return e.Op + ": " + e.Text }
 
 // Unwrap returns rclgo's error.

@@ -10,7 +10,8 @@ import rclpy
 from robot_interfaces.srv import OtaTrigger
 from status import Watcher, watch
 
-ENDS = ("confirmed", "observing", "failed", "rolled_back")
+# When a job shows one of these it has ended: well (observing), badly, or without anything to do (idle).
+ENDS = ("observing", "failed", "rolled_back", "idle")
 
 
 def trigger(node, request, seconds):
@@ -50,7 +51,8 @@ def main():
     if end is None:
         print(f"the job has not ended within {args.seconds:.0f} s", file=sys.stderr)
         return 1
-    state = "confirmed" if end.state == "observing" else end.state
+    done = end.state == "observing" or (end.state == "idle" and end.target_slot)
+    state = "confirmed" if done else end.state
     return 0 if state == args.expect else 1
 
 

@@ -19,7 +19,7 @@ import (
 
 // serveAction declares the three services of the action; its two topics are
 // among the outlets.
-func (n *Node) serveAction(node *rcl.Node, out *outlets) error {
+func (n *Node) serveAction(ctx context.Context, node *rcl.Node, out *outlets) error {
 	send := func(ctx context.Context, q *robot_action.OtaUpdate_SendGoal_Request, refusal error) *robot_action.OtaUpdate_SendGoal_Response {
 		return n.sendGoal(ctx, q, refusal, out)
 	}
@@ -27,8 +27,8 @@ func (n *Node) serveAction(node *rcl.Node, out *outlets) error {
 		return n.cancelGoal(ctx, q, refusal, out)
 	}
 	return errors.Join(
-		on[robot_action.COtaUpdate_SendGoal_Response](n, node, actionName+"send_goal", robot_action.OtaUpdate_SendGoalTypeSupport, n.commands, send),
-		on[action_srvs.CCancelGoal_Response](n, node, actionName+"cancel_goal", action_srvs.CancelGoalTypeSupport, n.commands, cancel),
+		on[robot_action.COtaUpdate_SendGoal_Response](ctx, n, node, actionName+"send_goal", robot_action.OtaUpdate_SendGoalTypeSupport, n.commands, send),
+		on[action_srvs.CCancelGoal_Response](ctx, n, node, actionName+"cancel_goal", action_srvs.CancelGoalTypeSupport, n.commands, cancel),
 		rcl.Service[robot_action.COtaUpdate_GetResult_Response](node, actionName+"get_result", robot_action.OtaUpdate_GetResultTypeSupport, n.getResult),
 	)
 }
@@ -115,11 +115,11 @@ func (n *Node) getResult(m types.Message, answer func(types.Message) error) {
 func result(how goalStatus, s update.Status) *robot_action.OtaUpdate_GetResult_Response {
 	a := robot_action.NewOtaUpdate_GetResult_Response()
 	a.Status = int8(how)
-	end := s.Outcome()
+	end := endOf(s)
 	if end == "" {
-		end = s.State
+		end = s.State // the agent stops, or the goal is unknown
 	}
-	a.Result.Success = s.Outcome() == update.Confirmed && how == goalSucceeded
+	a.Result.Success = end == update.Confirmed && how == goalSucceeded
 	a.Result.State, a.Result.Message, a.Result.JobId = string(end), s.Message, s.JobID
 	a.Result.Version = versionText(s.Running.Version)
 	return a

@@ -60,8 +60,8 @@ func TestActionEnds(t *testing.T) {
 		success bool
 		state   string
 	}{
-		{"confirmed", func(s *update.Status) { s.State = update.Confirmed }, goalSucceeded, true, "confirmed"},
-		{"observing", func(s *update.Status) { s.State = update.Observing }, goalSucceeded, true, "confirmed"},
+		{"confirmed", func(s *update.Status) { s.State = update.Observing }, goalSucceeded, true, "confirmed"},
+		{"observed to the end", func(s *update.Status) { s.State, s.Slot = update.Idle, "ota_1" }, goalSucceeded, true, "confirmed"},
 		{"failed", func(s *update.Status) {
 			s.State, s.Failure = update.Failed, &update.Failure{Code: "signature", Text: "not signed by a known key"}
 		}, goalAborted, false, "failed"},
@@ -115,7 +115,7 @@ func TestActionRefusesASecondGoal(t *testing.T) {
 	if second.Accepted {
 		t.Errorf("a second goal was accepted: %+v", second)
 	}
-	r.agent.state(update.Confirmed)
+	r.agent.state(update.Observing)
 	if err := c.Receive(nil); err != nil {
 		t.Error(err)
 	}
@@ -145,7 +145,7 @@ func TestActionCancel(t *testing.T) {
 		r.begun(1)
 		r.agent.state(update.Validating)
 		time.Sleep(500 * time.Millisecond)
-		r.agent.state(update.Confirmed)
+		r.agent.state(update.Observing)
 		var got goalAnswer
 		if err := c.Receive(&got); err != nil {
 			t.Fatal(err)

@@ -160,16 +160,27 @@ func judge(s update.Status, job string) (goalStatus, bool) {
 	switch {
 	case s.JobID != job: // another has taken its place before we saw its end
 		return goalAborted, true
-	case s.Outcome() == update.Confirmed:
+	case endOf(s) == update.Confirmed, endOf(s) == update.Idle:
 		return goalSucceeded, true
-	case s.State == update.Idle: // there was nothing newer: nothing went wrong
-		return goalSucceeded, true
-	case s.Outcome() == update.Failed && s.Failure != nil && s.Failure.Code == update.CodeCancelled:
+	case endOf(s) == update.Failed && s.Failure != nil && s.Failure.Code == update.CodeCancelled:
 		return goalCanceled, true
-	case s.Outcome() != "":
+	case endOf(s) != "":
 		return goalAborted, true
 	}
 	return goalUnknown, false
+}
+
+// endOf is how the job ended, "" while it has not. A job that is idle again
+// was confirmed and observed to the end if it came as far as a slot; if not,
+// there was nothing newer, which is idle's own end and no failure.
+func endOf(s update.Status) update.State {
+	if s.State != update.Idle {
+		return s.Outcome()
+	}
+	if s.JobID != "" && s.Slot != "" {
+		return update.Confirmed
+	}
+	return update.Idle
 }
 
 // end closes the goal and returns the answers that are owed.

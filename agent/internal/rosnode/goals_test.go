@@ -52,7 +52,7 @@ func TestGoalResults(t *testing.T) {
 	if g.settle(at(update.Status{JobID: "job", State: update.Writing}), noon) {
 		t.Error("it has not ended")
 	}
-	if !g.settle(at(update.Status{JobID: "job", State: update.Confirmed}), noon) {
+	if !g.settle(at(update.Status{JobID: "job", State: update.Observing}), noon) {
 		t.Error("it has ended")
 	}
 	g.await(id(1), hear) // late
@@ -139,14 +139,16 @@ func TestJudge(t *testing.T) {
 		want goalStatus
 		over bool
 	}{
-		{"confirmed", update.Status{JobID: "j", State: update.Confirmed}, goalSucceeded, true},
+		{"confirmed", update.Status{JobID: "j", State: update.Observing}, goalSucceeded, true},
+		{"observed", update.Status{JobID: "j", State: update.Idle, Slot: "ota_1"}, goalSucceeded, true},
+		{"nothing newer", update.Status{JobID: "j", State: update.Idle}, goalSucceeded, true},
 		{"failed", update.Status{JobID: "j", State: update.Failed, Failure: &update.Failure{Code: "hash"}}, goalAborted, true},
 		{"cancelled", update.Status{JobID: "j", State: update.Failed, Failure: cancelled}, goalCanceled, true},
 		{"rolled back", update.Status{JobID: "j", State: update.RolledBack}, goalAborted, true},
 		{"overtaken", update.Status{JobID: "k", State: update.Checking}, goalAborted, true},
 	}
 	for _, s := range update.States() {
-		if !s.Terminal() && s != update.Confirmed && s != update.Observing {
+		if !s.Terminal() && s != update.Observing {
 			tests = append(tests, struct {
 				name string
 				s    update.Status

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/robot-platform/robot-ota/agent/internal/preflight"
 	"github.com/robot-platform/robot-ota/agent/internal/robot"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 )
@@ -49,6 +50,39 @@ func TestBattery(t *testing.T) {
 	for power, charging := range map[uint8]bool{0: false, 1: true, 2: false, 3: false, 4: true, 9: false} {
 		if b := battery(0.5, power, noon); b.Charging != charging || b.Fraction != 0.5 {
 			t.Errorf("power %d: %+v", power, b)
+		}
+	}
+}
+
+func TestEStop(t *testing.T) {
+	e := estop(true, 2, strings.Repeat("x", 2*maxString), noon)
+	if !e.Stopped || e.State != robot.EStopRecovery || len(e.Reason) != maxString || !e.At.Equal(noon) {
+		t.Errorf("%+v", e)
+	}
+	if estop(false, 7, "", noon).Clear() {
+		t.Error("a state that is none counts as clear")
+	}
+}
+
+func TestAllReasons(t *testing.T) {
+	waits := []preflight.Reason{{Code: preflight.BatteryLow}}
+	failure := &update.Failure{Code: "hash", Text: "wrong"}
+	for _, test := range []struct {
+		s    update.Status
+		want string
+	}{
+		{update.Status{State: update.Waiting, Reasons: waits}, "battery_low"},
+		{update.Status{State: update.Failed, Failure: failure, Since: noon}, "hash"},
+		{update.Status{State: update.RollingBack, Failure: failure}, ""},
+		{update.Status{State: update.Idle, Failure: failure}, ""},
+	} {
+		got := allReasons(test.s)
+		code := ""
+		if len(got) == 1 {
+			code = string(got[0].Code)
+		}
+		if len(got) > 1 || code != test.want {
+			t.Errorf("%s: %v", test.s.State, got)
 		}
 	}
 }

@@ -82,7 +82,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	if len(unknown) > 0 {
 		n.log.Warn("ROS arguments set parameters that this node does not have", "parameters", unknown)
 	}
-	out, err := n.declare(node)
+	out, err := n.declare(ctx, node)
 	if err != nil {
 		return fmt.Errorf("ROS 2 node: %w", err)
 	}
@@ -91,12 +91,12 @@ func (n *Node) Run(ctx context.Context) (err error) {
 }
 
 // declare puts everything on the graph.
-func (n *Node) declare(node *rcl.Node) (*outlets, error) {
+func (n *Node) declare(ctx context.Context, node *rcl.Node) (*outlets, error) {
 	out, err := newOutlets(node, n.cfg)
 	if err != nil {
 		return nil, err
 	}
-	return out, errors.Join(n.subscribe(node), n.serve(node), n.serveAction(node, out), n.serveParameters(node))
+	return out, errors.Join(n.subscribe(node), n.serve(ctx, node), n.serveAction(ctx, node, out), n.serveParameters(ctx, node))
 }
 
 // live runs the node's goroutines and waits for their end.

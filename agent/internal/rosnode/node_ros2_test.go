@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -327,4 +329,35 @@ func resident(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return pages * os.Getpagesize()
+}
+
+// The clients that people use.
+func TestScripts(t *testing.T) {
+	r := start(t, Config{Namespace: "/r1"})
+	run := func(name string, args ...string) (string, error) {
+		cmd := exec.CommandContext(t.Context(), rostest.Python(t), append([]string{rostest.Script(t, name), "--namespace", "/r1"}, args...)...)
+		cmd.Stderr = t.Output()
+		out, err := cmd.Output()
+		return string(out), err
+	}
+	go func() { // the job's life
+		for _, s := range []update.State{update.Writing, update.Validating, update.Confirmed, update.Observing} {
+			for len(r.agent.seen()) == 0 && t.Context().Err() == nil {
+				time.Sleep(10 * time.Millisecond)
+			}
+			time.Sleep(200 * time.Millisecond)
+			r.agent.state(s)
+		}
+	}()
+	out, err := run("trigger.py", "--url", imageURL)
+	if err != nil || !strings.Contains(out, "job job-1 has begun") || !strings.Contains(out, "now validating") {
+		t.Errorf("%v:\n%s", err, out)
+	}
+	if out, err := run("status.py", "--once"); err != nil || !strings.Contains(out, "observing") {
+		t.Errorf("%v:\n%s", err, out)
+	}
+	var exit *exec.ExitError
+	if out, err := run("trigger.py", "--version", "latest"); !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(out, "refused: ") {
+		t.Errorf("%v:\n%s", err, out)
+	}
 }

@@ -8,9 +8,6 @@ import (
 	"sync"
 )
 
-// maxAsked bounds how many names one request may hold.
-const maxAsked = 256
-
 // Parameter is one of the node's. Neither function may block.
 type Parameter struct {
 	Name        string // lower_case, dots between levels

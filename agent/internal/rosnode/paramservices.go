@@ -16,7 +16,7 @@ import (
 
 // serveParameters declares the six services that ROS's tools ask; they wait
 // until all six are there.
-func (n *Node) serveParameters(node *rcl.Node) error {
+func (n *Node) serveParameters(ctx context.Context, node *rcl.Node) error {
 	changed, err := node.Publisher("/parameter_events",
 		rcl.Outgoing[rcl_msgs.CParameterEvent](rcl_msgs.ParameterEventTypeSupport), rcl.Reliable(100))
 	if err != nil {
@@ -24,12 +24,12 @@ func (n *Node) serveParameters(node *rcl.Node) error {
 	}
 	s := paramServer{n, node.FullName(), changed}
 	return errors.Join(
-		on[rcl_srvs.CListParameters_Response](n, node, "~/list_parameters", rcl_srvs.ListParametersTypeSupport, n.commands, s.list),
-		on[rcl_srvs.CGetParameters_Response](n, node, "~/get_parameters", rcl_srvs.GetParametersTypeSupport, n.commands, s.get),
-		on[rcl_srvs.CGetParameterTypes_Response](n, node, "~/get_parameter_types", rcl_srvs.GetParameterTypesTypeSupport, n.commands, s.types),
-		on[rcl_srvs.CDescribeParameters_Response](n, node, "~/describe_parameters", rcl_srvs.DescribeParametersTypeSupport, n.commands, s.describe),
-		on[rcl_srvs.CSetParameters_Response](n, node, "~/set_parameters", rcl_srvs.SetParametersTypeSupport, n.commands, s.set),
-		on[rcl_srvs.CSetParametersAtomically_Response](n, node, "~/set_parameters_atomically", rcl_srvs.SetParametersAtomicallyTypeSupport, n.commands, s.setAll),
+		on[rcl_srvs.CListParameters_Response](ctx, n, node, "~/list_parameters", rcl_srvs.ListParametersTypeSupport, n.commands, s.list),
+		on[rcl_srvs.CGetParameters_Response](ctx, n, node, "~/get_parameters", rcl_srvs.GetParametersTypeSupport, n.commands, s.get),
+		on[rcl_srvs.CGetParameterTypes_Response](ctx, n, node, "~/get_parameter_types", rcl_srvs.GetParameterTypesTypeSupport, n.commands, s.types),
+		on[rcl_srvs.CDescribeParameters_Response](ctx, n, node, "~/describe_parameters", rcl_srvs.DescribeParametersTypeSupport, n.commands, s.describe),
+		on[rcl_srvs.CSetParameters_Response](ctx, n, node, "~/set_parameters", rcl_srvs.SetParametersTypeSupport, n.commands, s.set),
+		on[rcl_srvs.CSetParametersAtomically_Response](ctx, n, node, "~/set_parameters_atomically", rcl_srvs.SetParametersAtomicallyTypeSupport, n.commands, s.setAll),
 	)
 }
 
@@ -141,6 +141,9 @@ func outcome(err error) rcl_msgs.SetParametersResult {
 	}
 	return rcl_msgs.SetParametersResult{Successful: true}
 }
+
+// maxAsked bounds how many names one request may hold.
+const maxAsked = 256
 
 // few bounds a list from outside.
 func few[T any](all []T) []T { return all[:min(len(all), maxAsked)] }

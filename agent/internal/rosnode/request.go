@@ -10,9 +10,6 @@ import (
 	"github.com/robot-platform/robot-ota/firmware/compat"
 )
 
-// errBusyNode answers when more is asked at once than is sensible.
-var errBusyNode = errors.New("the agent has too many requests waiting: try again in a moment")
-
 // request is what came over ROS as the agent takes it. The agent judges it;
 // here it is only read.
 func request(url, sha256, version string) (update.Request, error) {

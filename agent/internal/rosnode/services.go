@@ -17,22 +17,25 @@ import (
 	"github.com/robot-platform/robot-ota/internal/rcl"
 )
 
+// errBusyNode answers when more is asked at once than is sensible.
+var errBusyNode = errors.New("the agent has too many requests waiting: try again in a moment")
+
 // serve declares the services.
-func (n *Node) serve(node *rcl.Node) error {
+func (n *Node) serve(ctx context.Context, node *rcl.Node) error {
 	return errors.Join(
-		on[robot_srvs.COtaTrigger_Response](n, node, "ota/trigger", robot_srvs.OtaTriggerTypeSupport, n.commands, n.trigger),
-		on[robot_srvs.COtaPlan_Response](n, node, "ota/plan", robot_srvs.OtaPlanTypeSupport, n.plans, n.plan),
-		on[robot_srvs.COtaInhibit_Response](n, node, "ota/inhibit", robot_srvs.OtaInhibitTypeSupport, n.commands, n.inhibit),
-		on[std_srvs.CTrigger_Response](n, node, "ota/cancel", std_srvs.TriggerTypeSupport, n.commands, n.cancel),
-		on[std_srvs.CTrigger_Response](n, node, "ota/rollback", std_srvs.TriggerTypeSupport, n.commands, n.rollback),
-		on[std_srvs.CTrigger_Response](n, node, "ota/check", std_srvs.TriggerTypeSupport, n.commands, n.check),
+		on[robot_srvs.COtaTrigger_Response](ctx, n, node, "ota/trigger", robot_srvs.OtaTriggerTypeSupport, n.commands, n.trigger),
+		on[robot_srvs.COtaPlan_Response](ctx, n, node, "ota/plan", robot_srvs.OtaPlanTypeSupport, n.plans, n.plan),
+		on[robot_srvs.COtaInhibit_Response](ctx, n, node, "ota/inhibit", robot_srvs.OtaInhibitTypeSupport, n.commands, n.inhibit),
+		on[std_srvs.CTrigger_Response](ctx, n, node, "ota/cancel", std_srvs.TriggerTypeSupport, n.commands, n.cancel),
+		on[std_srvs.CTrigger_Response](ctx, n, node, "ota/rollback", std_srvs.TriggerTypeSupport, n.commands, n.rollback),
+		on[std_srvs.CTrigger_Response](ctx, n, node, "ota/check", std_srvs.TriggerTypeSupport, n.commands, n.check),
 	)
 }
 
 // on serves one service: the callback puts the request into a lane, a worker
 // has it answered. refusal is not nil when the lane was full; then f only
 // words the answer.
-func on[C any, Q, A types.Message](n *Node, node *rcl.Node, name string, ts types.ServiceTypeSupport, l *lane,
+func on[C any, Q, A types.Message](ctx context.Context, n *Node, node *rcl.Node, name string, ts types.ServiceTypeSupport, l *lane,
 	f func(ctx context.Context, q Q, refusal error) A,
 ) error {
 	return rcl.Service[C](node, name, ts, func(m types.Message, answer func(types.Message) error) {
@@ -42,7 +45,7 @@ func on[C any, Q, A types.Message](n *Node, node *rcl.Node, name string, ts type
 			return
 		}
 		if !l.offer(func(ctx context.Context) { n.complain(answer(f(ctx, q, nil))) }) {
-			n.complain(answer(f(context.Background(), q, errBusyNode)))
+			n.complain(answer(f(ctx, q, errBusyNode)))
 		}
 	})
 }

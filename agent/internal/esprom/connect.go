@@ -60,7 +60,7 @@ func (c *connector) connect(ctx context.Context, attempts int) error {
 			failure.Reset = re.err
 		}
 		failure.note(c.link.ear)
-		if n%2 == 0 && !ready(c.link.ear.tail) {
+		if heard := c.link.ear.tail; n%2 == 0 && !ready(heard) && !appBoots(heard) {
 			found, err := c.findStub(ctx)
 			if err != nil || found {
 				return err
@@ -104,7 +104,11 @@ func (c *connector) attempt(ctx context.Context, n int) error {
 			return err
 		}
 	}
-	err := c.sync(ctx, syncsPerAttempt)
+	tries := syncsPerAttempt
+	if appBoots(c.link.ear.tail) {
+		tries = 1 // this reset did not do it; on to the next
+	}
+	err := c.sync(ctx, tries)
 	if err != nil && !fatal(err) && resetErr != nil {
 		return &resetError{resetErr}
 	}

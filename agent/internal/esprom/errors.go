@@ -31,6 +31,7 @@ type CommandError struct {
 	Stub bool // the stub answered, not the ROM
 }
 
+// Error names command, loader and reason.
 func (e *CommandError) Error() string {
 	who := "ROM loader"
 	if e.Stub {
@@ -104,6 +105,7 @@ type RefusedError struct {
 	Detail string // what was found and what would lift the refusal
 }
 
+// Error says what was found and what would lift the refusal.
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("chip refused (%s): %s", e.Reason, e.Detail)
 }
@@ -122,6 +124,7 @@ type ConnectError struct {
 	Reset    error  // what the last reset that failed said; may be nil
 }
 
+// Error says what was heard instead and what to look at.
 func (e *ConnectError) Error() string {
 	s := fmt.Sprintf("no bootloader answered in %d attempts: %s", e.Attempts, e.Heard.advice())
 	if e.Sample != "" {

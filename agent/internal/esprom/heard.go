@@ -61,6 +61,9 @@ var (
 	}
 )
 
+// appBoots: the ROM has said that it starts what is in the flash.
+func appBoots(heard []byte) bool { return bytes.Contains(heard, []byte("FLASH_BOOT)")) }
+
 // classify tells what p, heard while no loader answered, most probably is.
 func classify(p []byte, frames int) Heard {
 	if len(p) == 0 {

@@ -12,6 +12,8 @@ import (
 // error, io.EOF included, means that the line is gone.
 type Port interface {
 	Read(p []byte) (int, error)
+	// Write takes all of p or fails, within seconds: a line that takes no more
+	// bytes (an adapter that hangs, a pty that nobody reads) is an error.
 	Write(p []byte) (int, error)
 	// SetReadTimeout bounds each later Read; d is positive.
 	SetReadTimeout(d time.Duration) error

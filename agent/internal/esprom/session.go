@@ -168,9 +168,15 @@ func (s *Session) start(ctx context.Context, careful bool) error {
 	if err := s.c.changeBaud(ctx, s.top); err != nil {
 		return fmt.Errorf("raise speed to %d baud: %w", s.top, err)
 	}
-	if s.info.MAC, err = s.c.mac(ctx, ch); err != nil {
+	mac, err := s.c.mac(ctx, ch)
+	if err != nil {
 		return fmt.Errorf("read MAC: %w", err)
 	}
+	if s.info.MAC != [6]byte{} && mac != s.info.MAC {
+		return &RefusedError{RefusedOtherChip, fmt.Sprintf(
+			"a chip with MAC %x answers where the one with %x did; was the cable moved?", mac, s.info.MAC)}
+	}
+	s.info.MAC = mac
 	size := s.opts.FlashSize
 	if s.info.FlashSize != 0 {
 		size = s.info.FlashSize // known from before a new start

@@ -41,7 +41,7 @@ func TestOneFault(t *testing.T) {
 		noStub bool
 		size   int
 		runs   uint64
-	}{{"stub", false, 100_000, 150}, {"rom", true, 70_000, 80}} {
+	}{{"stub", false, 60_000, 120}, {"rom", true, 70_000, 80}} {
 		for seed := range mode.runs {
 			t.Run(fmt.Sprintf("%s/%d", mode.name, seed), func(t *testing.T) {
 				r := rand.New(rand.NewPCG(seed, 7))

@@ -338,13 +338,50 @@ func TestPowerCut(t *testing.T) {
 	})
 }
 
+// both presses the buttons of two chips.
+type both [2]*espsim.Chip
+
+func (b both) Bootloader(context.Context, int) error {
+	for _, c := range b {
+		c.ResetToBootloader()
+	}
+	return nil
+}
+func (both) Run(context.Context) error { return nil }
+
+// TestOtherChip: the cable is moved to another robot in mid-write.
+func TestOtherChip(t *testing.T) {
+	bubble(t, espsim.Config{}, func(t *testing.T, chip *espsim.Chip) {
+		other, err := espsim.New(espsim.Config{MAC: [6]byte{1, 2, 3, 4, 5, 6}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		w := &wire{Port: chip.Open(), left: 100_000}
+		w.at = func() {
+			w.Port, w.left = other.Open(), -1
+			_ = w.Port.SetReadTimeout(time.Second) // as it is on the port that it stands in for
+		}
+		s := connectBy(t, w, both{chip, other}, esprom.Options{})
+		before := other.Flash()
+		err = s.Write(t.Context(), slot0, content(300_000, 9), nil)
+		var refused *esprom.RefusedError
+		if !errors.As(err, &refused) || refused.Reason != esprom.RefusedOtherChip {
+			t.Errorf("got %v", err)
+		}
+		if !bytes.Equal(before, other.Flash()) {
+			t.Error("the other chip was written")
+		}
+	})
+}
+
 // TestCancel: a cancelled write ends at once, and a new session can go on.
 func TestCancel(t *testing.T) {
 	for _, resets := range []bool{true, false} {
-		for after := 10 * time.Millisecond; after < 2500*time.Millisecond; after = after*2 + 7*time.Millisecond {
+		for after := 10 * time.Millisecond; after < time.Second; after = after*2 + 7*time.Millisecond {
 			t.Run(fmt.Sprintf("resets=%v/%v", resets, after), func(t *testing.T) {
 				bubble(t, espsim.Config{}, func(t *testing.T, chip *espsim.Chip) {
-					data := content(500_000, 7)
+					data := content(250_000, 7)
 					s := connect(t, chip, esprom.Options{Ahead: data})
 					ctx, cancel := context.WithTimeout(t.Context(), after)
 					defer cancel()

@@ -90,6 +90,7 @@ func refuse(code, format string, args ...any) *Refusal {
 
 func (e *Refusal) because(err error) *Refusal { e.err = err; return e }
 
+// Error says what was refused and why.
 func (e *Refusal) Error() string {
 	if e.err != nil {
 		return e.text + ": " + e.err.Error()

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"os"
 	"syscall"
 	"testing"
@@ -23,28 +24,34 @@ func digest(t *testing.T, path string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// memory is the state that the agent has made durable, and whether it has
-// switched slots.
-func (p *plant) memory() (state string) {
+// memory is the state that the agent has made durable, and of which job.
+func (p *plant) memory() (state, job string) {
 	b, err := os.ReadFile(p.path("state/memory.json"))
-	var m struct{ Job struct{ State string } }
+	var m struct{ Job struct{ State, ID string } }
 	if err != nil || json.Unmarshal(b, &m) != nil {
-		return ""
+		return "", ""
 	}
-	return m.Job.State
+	return m.Job.State, m.Job.ID
 }
 
-// killIn kills the agent with SIGKILL as soon as it has written that it is in
-// a state, and tells in which state it died.
-func (p *plant) killIn(state string, limit time.Duration) string {
+// killIn kills the agent with SIGKILL as soon as it has written that a job
+// other than before is in a state, or has ended without being seen there, and
+// tells in which state it died. Some states last a few milliseconds, so there
+// is no pause between the looks.
+func (p *plant) killIn(state, before string, limit time.Duration) string {
 	p.t.Helper()
-	for end := time.Now().Add(limit); p.memory() != state; time.Sleep(50 * time.Microsecond) {
+	for end := time.Now().Add(limit); ; {
+		now, job := p.memory()
+		if job != before && (now == state || now == "observing" || now == "failed" || now == "rolled_back") {
+			break
+		}
 		if time.Now().After(end) {
-			p.t.Fatalf("never got to %s", state)
+			p.t.Fatalf("never got to %s; it is in %s", state, now)
 		}
 	}
 	p.agent.kill()
-	return p.memory()
+	died, _ := p.memory()
+	return died
 }
 
 // The agent is killed in each state, a real dead process, and started again:
@@ -65,10 +72,7 @@ func TestKilledInEachState(t *testing.T) {
 	} {
 		for try := 1; ; try++ { // some states last a few milliseconds
 			patch++
-			version := "0.2." + string(rune('0'+patch/10)) + string(rune('0'+patch%10))
-			if patch < 10 {
-				version = "0.2." + string(rune('0'+patch))
-			}
+			version := fmt.Sprintf("0.2.%d", patch)
 			died := p.dieIn(k.state, version, k.behaviour, k.stretch)
 			now := p.comesBack(old, version)
 			t.Logf("%s: killed in %s, then %s", k.state, died, now)
@@ -79,7 +83,7 @@ func TestKilledInEachState(t *testing.T) {
 			if died == k.state {
 				break
 			}
-			if try == 8 {
+			if try == 15 {
 				t.Fatalf("the agent never died in %s", k.state)
 			}
 		}
@@ -104,8 +108,9 @@ func (p *plant) dieIn(state, version, behaviour string, stretch bool) string {
 			return bytes.Contains([]byte(p.run("ota-agent", "plan", "--socket", p.path("agent.sock"), "--json", url)), []byte("battery_low"))
 		})
 	}
+	_, before := p.memory()
 	p.trigger(url)
-	return p.killIn(state, 40*time.Second)
+	return p.killIn(state, before, 40*time.Second)
 }
 
 // comesBack starts the agent again and returns the version that runs in the

@@ -32,6 +32,12 @@ import (
 
 // wire builds the agent out of its parts and runs it until ctx ends.
 func wire(ctx context.Context, a agent) error {
+	// First of all: whoever has the socket has the state directory.
+	listener, err := control.Listen(ctx, a.cfg.ControlSocket)
+	if err != nil {
+		return err
+	}
+	defer listener.Close() // the server has closed it before, but where it never ran
 	store, err := journal.Open(a.cfg.StateDir)
 	if err != nil {
 		return err
@@ -46,21 +52,17 @@ func wire(ctx context.Context, a agent) error {
 	}
 	board := robot.NewBoard()
 	var core *engine.Engine
-	ports, err := a.ports(board, store, func(err error, again time.Duration) { core.Hitch(err, again) })
+	ports, err := a.ports(ctx, memory.Held, board, store, func(err error, again time.Duration) { core.Hitch(err, again) })
 	if err != nil {
 		return err
 	}
 	core = engine.New(a.engineConfig(), ports, memory, a.log)
 	plan := schedule.New(a.cfg.Server.CheckEvery.Std())
-	listener, err := control.Listen(ctx, a.cfg.ControlSocket)
-	if err != nil {
-		return err
-	}
 	g, ctx := errgroup.WithContext(ctx)
 	if withROS {
 		node, err := rosnode.New(a.nodeConfig(core, plan), core, board, a.log)
 		if err != nil {
-			return errors.Join(err, listener.Close())
+			return err
 		}
 		g.Go(func() error { return node.Run(ctx) })
 	}
@@ -78,7 +80,7 @@ func wire(ctx context.Context, a agent) error {
 }
 
 // ports are the engine's ways to the outside.
-func (a agent) ports(board *robot.Board, store *journal.Journal, hitch func(error, time.Duration)) (engine.Ports, error) {
+func (a agent) ports(ctx context.Context, held bool, board *robot.Board, store *journal.Journal, hitch func(error, time.Duration)) (engine.Ports, error) {
 	var none engine.Ports
 	server, err := url.Parse(a.cfg.Server.URL)
 	if err != nil {
@@ -86,7 +88,8 @@ func (a agent) ports(board *robot.Board, store *journal.Journal, hitch func(erro
 	}
 	http, err := httpguard.New(httpguard.Config{
 		Server: server, AllowHosts: a.cfg.Server.AllowHosts, AllowPrivate: a.cfg.Server.AllowPrivate,
-		CAFile: a.cfg.Server.CAFile, TokenFile: a.cfg.Server.TokenFile, UserAgent: "ota-agent/" + a.version,
+		CAFile: a.cfg.Server.CAFile, TokenFile: a.cfg.Server.TokenFile,
+		CertFile: a.cfg.Server.CertFile, KeyFile: a.cfg.Server.KeyFile, UserAgent: "ota-agent/" + a.version,
 	})
 	if err != nil {
 		return none, err
@@ -94,7 +97,7 @@ func (a agent) ports(board *robot.Board, store *journal.Journal, hitch func(erro
 	images, err := fetch.New(fetch.Config{
 		Dir: filepath.Join(a.cfg.StateDir, "images"), Keys: a.keys,
 		MaxSize: int64(a.cfg.Download.MaxSize), MinSpeed: int64(a.cfg.Download.MinSpeed),
-		Patience: a.cfg.Download.Patience.Std(), GiveUp: a.cfg.Download.GiveUp.Std(), OnRetry: hitch,
+		Patience: a.cfg.Download.Patience.Std(), GiveUp: a.cfg.Download.GiveUp.Std(), OnRetry: hitch, Keep: a.cfg.Download.Keep,
 	}, http, a.log)
 	if err != nil {
 		return none, err
@@ -106,6 +109,11 @@ func (a agent) ports(board *robot.Board, store *journal.Journal, hitch func(erro
 	line, err := a.line()
 	if err != nil {
 		return none, err
+	}
+	if !held { // else the engine gives it back, once the chip is out of its loader
+		if err := line.Recover(ctx); err != nil {
+			a.log.Error("the owner of the serial line, which a crashed agent left stopped, could not be started", "err", err)
+		}
 	}
 	return engine.Ports{
 		Source: updateserver.New(updateserver.Config{

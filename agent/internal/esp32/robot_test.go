@@ -227,7 +227,7 @@ func TestUpdatesOfASimulatedChip(t *testing.T) {
 		code               string
 		runs, slot         string
 	}{
-		{"0.2.1", "fail_self_test", update.RolledBack, "rolled_back_by_itself", "0.2.0", "factory"},
+		{"0.2.1", "fail_self_test", update.RolledBack, "self_test_failed", "0.2.0", "factory"},
 		{"0.2.2", "good", update.Confirmed, "", "0.2.2", "ota_0"},
 		{"0.2.3", "crash_early", update.RolledBack, "rolled_back_by_itself", "0.2.2", "ota_0"},
 		{"0.2.4", "hang", update.RolledBack, "not_confirmed", "0.2.2", "ota_0"},

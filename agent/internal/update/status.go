@@ -36,11 +36,12 @@ type Status struct {
 // Outcome is how the job ended, "" while it has not.
 func (s Status) Outcome() State {
 	switch s.State {
-	case Confirmed, Observing:
+	case Observing:
 		return Confirmed
 	case Failed, RolledBack:
 		return s.State
-	case Idle, Checking, Downloading, Verifying, Waiting, Handover, Connecting, Writing, Attesting, Booting, Validating, RollingBack:
+	case Idle, Checking, Downloading, Verifying, Waiting, Handover, Connecting, Writing, Attesting, Booting, Validating,
+		Confirmed, RollingBack:
 	}
 	return ""
 }

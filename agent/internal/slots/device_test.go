@@ -3,7 +3,6 @@ package slots_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -221,94 +220,4 @@ func TestNoTable(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestCuts cuts the power at every flash operation of an update, from every
-// slot, with rollback on and off. After each cut the chip boots the old or the
-// new app, and repeating the update works.
-func TestCuts(t *testing.T) {
-	oldApp, newApp := app(t, testimage.Spec{Version: "0.2.0"}), app(t, testimage.Spec{Version: "0.2.1"})
-	for _, from := range []flashmap.Slot{factory, ota0, ota1} {
-		for _, rollback := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%v/rollback=%v", from, rollback), func(t *testing.T) {
-				bubble(t, espsim.Config{Flash: provision(t, map[string][]byte{"factory": oldApp}), Rollback: rollback}, func(t *testing.T, r robot) {
-					r.settle(from)
-					to := ota0
-					if from == ota0 {
-						to = ota1
-					}
-					start := r.Snapshot()
-					v := verified(t, newApp)
-					cuts := uint64(0)
-					for op := uint64(1); ; op++ {
-						r.Restore(start)
-						if !r.cutAt(op, from, to, v) {
-							break
-						}
-						cuts++
-					}
-					t.Logf("%d cuts", cuts)
-					if cuts < 40 {
-						t.Error("too few flash operations to be true")
-					}
-				})
-			})
-		}
-	}
-}
-
-// settle brings a chip that runs factory to run the same app in slot s,
-// confirmed.
-func (r robot) settle(s flashmap.Slot) {
-	from := factory
-	for to := ota0; to <= s; to++ {
-		d, session := r.device()
-		if err := update(r.t.Context(), d, from, to, verified(r.t, app(r.t, testimage.Spec{Version: "0.2.0"}))); err != nil {
-			r.t.Fatal(err)
-		}
-		if err := session.Close(r.t.Context(), true); err != nil {
-			r.t.Fatal(err)
-		}
-		r.healthy()
-		from = to
-	}
-}
-
-// cutAt updates with a power cut at flash operation op; false when there is no
-// such operation.
-func (r robot) cutAt(op uint64, from, to flashmap.Slot, v image.Verified) bool {
-	r.t.Helper()
-	r.healthy()
-	d, s, err := r.open()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.SetFaults(espsim.Faults{CutAtFlashOp: op, Tear: espsim.Tear(op % 3)})
-	err = update(r.t.Context(), d, from, to, v)
-	if closing := s.Close(r.t.Context(), false); closing != nil {
-		r.t.Error(closing)
-	}
-	if err == nil {
-		return false
-	}
-	r.SetFaults(espsim.Faults{})
-	r.PowerOn()
-	st := r.healthy()
-	if st.Version != "0.2.0" && st.Version != "0.2.1" {
-		r.t.Fatalf("cut at %d: %s boots", op, st.Version)
-	}
-	if st.Version == "0.2.1" {
-		return true // the cut came after all was done
-	}
-	d, s = r.device()
-	if err := update(r.t.Context(), d, from, to, v); err != nil {
-		r.t.Fatalf("cut at %d: the update cannot be repeated: %v; %+v", op, err, r.Report())
-	}
-	if err := s.Close(r.t.Context(), true); err != nil {
-		r.t.Fatal(err)
-	}
-	if st := r.running(); st.Version != "0.2.1" {
-		r.t.Fatalf("cut at %d: %s boots after the update was repeated", op, st.Version)
-	}
-	return true
 }

@@ -64,6 +64,25 @@ func TestBehaviours(t *testing.T) {
 	}
 }
 
+// Who ended a trial shows in its entry: the boot loader aborts, the firmware
+// calls itself invalid.
+func TestHowTrialsEnd(t *testing.T) {
+	for behaviour, want := range map[string][2]string{ // with rollback, without
+		"crash_at_boot":  {"aborted", "invalid"},
+		"crash_early":    {"aborted", "new"},
+		"fail_self_test": {"invalid", "invalid"},
+	} {
+		for i, rollback := range []bool{true, false} {
+			bubble(t, Config{Flash: trial(t, behaviour), Rollback: rollback}, func(t *testing.T, c *Chip) {
+				time.Sleep(60 * time.Second)
+				if got := c.Report().OTAData[1].State; got != want[i] {
+					t.Errorf("%s, rollback %v: %s, want %s", behaviour, rollback, got, want[i])
+				}
+			})
+		}
+	}
+}
+
 func TestWhatGoesWrongLater(t *testing.T) {
 	for behaviour, ok := range map[string]func(AppStatus) bool{
 		"goes_bad_after:20":   func(s AppStatus) bool { return s.SafetyState == "fault" },

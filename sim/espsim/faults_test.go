@@ -2,6 +2,7 @@ package espsim
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -164,7 +165,7 @@ func TestPulledCableLetsTheOldFirmwareRun(t *testing.T) {
 		for i := 0; err == nil && i < 100; i++ {
 			_, err = h.p.Write(data)
 		}
-		if err != ErrUnplugged {
+		if !errors.Is(err, ErrUnplugged) {
 			t.Errorf("writing ends with %v", err)
 		}
 		c.Plug()

@@ -1,6 +1,7 @@
 package espsim
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,20 +92,20 @@ func TestPowerAndCable(t *testing.T) {
 		waitFor(t, c, "the application", func(s AppStatus) bool { return s.Running && s.BootCount == 2 })
 
 		c.Unplug()
-		if _, err := p.Write([]byte("x")); err != ErrUnplugged {
+		if _, err := p.Write([]byte("x")); !errors.Is(err, ErrUnplugged) {
 			t.Errorf("write after the cable was pulled: %v", err)
 		}
-		if _, err := p.Read(make([]byte, 1)); err != ErrUnplugged {
+		if _, err := p.Read(make([]byte, 1)); !errors.Is(err, ErrUnplugged) {
 			t.Errorf("read after the cable was pulled: %v", err)
 		}
-		if _, err := c.Open().Write([]byte("x")); err != ErrUnplugged {
+		if _, err := c.Open().Write([]byte("x")); !errors.Is(err, ErrUnplugged) {
 			t.Errorf("a port opened without a cable: %v", err)
 		}
 		c.Plug()
 		if !c.App().Running {
 			t.Error("the cable is no power supply")
 		}
-		if _, err := p.Write([]byte("x")); err != ErrUnplugged {
+		if _, err := p.Write([]byte("x")); !errors.Is(err, ErrUnplugged) {
 			t.Errorf("the old port came back to life: %v", err)
 		}
 		c.ResetToBootloader()
@@ -125,7 +126,7 @@ func TestUnplugWakesReader(t *testing.T) {
 		}()
 		synctest.Wait()
 		c.Unplug()
-		if err := <-errs; err != ErrUnplugged {
+		if err := <-errs; !errors.Is(err, ErrUnplugged) {
 			t.Error(err)
 		}
 	})

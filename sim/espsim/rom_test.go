@@ -269,3 +269,17 @@ func TestBootTextOnTheLine(t *testing.T) {
 		}
 	})
 }
+
+func TestHostAtTheWrongRateHearsNoise(t *testing.T) {
+	bubble(t, Config{}, func(t *testing.T, c *Chip) {
+		p := c.Open()
+		_ = p.SetBaud(9600)
+		c.ResetToBootloader()
+		time.Sleep(time.Second)
+		buf := make([]byte, 4096)
+		n, err := p.Read(buf)
+		if err != nil || n == 0 || strings.Contains(string(buf[:n]), "download") {
+			t.Errorf("%q, %v", buf[:n], err)
+		}
+	})
+}

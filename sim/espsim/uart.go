@@ -101,9 +101,3 @@ func (u *uart) lock() {
 	defer u.mu.Unlock()
 	u.auto = false
 }
-
-func (u *uart) rate() int {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.baud
-}

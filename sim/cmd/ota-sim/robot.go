@@ -23,9 +23,10 @@ import (
 type robotOptions struct {
 	id, flash, pty, rfc2217, control string
 	firmware                         []string
-	timing, wiring                   string
+	timing, wiring, model            string
 	noRollback, noStub, ros, verbose bool
-	unpaced                          bool
+	unpaced, secureDownload          bool
+	encrypted                        bool
 	tableOffset                      uint32
 	battery                          float64
 	selfTest, start                  time.Duration
@@ -38,7 +39,7 @@ func robotCommand() *cobra.Command {
 		Short: "Run a simulated robot until interrupted",
 		Long: `Run a simulated robot until interrupted.
 
-Its chip is an ESP32-S3 with the fleet's partition table. Without --flash it
+Its chip is an ESP32-S3 as on the fleet's boards, with the fleet's partition table. Without --flash it
 begins as it left the works: the images of --firmware, blank OTA data. With
 --flash the flash is that file, kept between runs; it is made when missing.
 
@@ -61,6 +62,9 @@ When the line "ready" is printed, everything that was asked for is served.`,
 	f.StringVar(&o.timing, "flash-timing", "real", "how long the flash takes: real or none")
 	f.BoolVar(&o.unpaced, "unpaced", false, "bytes arrive at once instead of at the baud rate")
 	f.StringVar(&o.wiring, "wiring", "autoreset", "reset lines: autoreset (two transistors) or usb-jtag")
+	f.StringVar(&o.model, "chip", "esp32s3", "esp32s3 or esp32")
+	f.BoolVar(&o.secureDownload, "secure-download", false, "eFuses: secure download mode")
+	f.BoolVar(&o.encrypted, "flash-encryption", false, "eFuses: flash encryption, as far as the loader tells of it")
 	f.Uint32Var(&o.tableOffset, "table-offset", espsim.DefaultTableOffset, "where boot loader and table agree that the partition table lies")
 	f.Float64Var(&o.battery, "battery", robot.DefaultBattery, "charge to begin with, 0-1")
 	f.DurationVar(&o.selfTest, "self-test", espsim.DefaultSelfTest, "how long the firmware's self-test takes")
@@ -75,6 +79,17 @@ func (o robotOptions) chipConfig(log *slog.Logger) (espsim.Config, error) {
 	cfg := espsim.Config{
 		TableOffset: o.tableOffset, Rollback: !o.noRollback, NoStub: o.noStub, Unpaced: o.unpaced,
 		SelfTest: orNone(o.selfTest), AppStart: orNone(o.start), Logger: log,
+	}
+	cfg.Security.SecureDownload = o.secureDownload
+	if o.encrypted {
+		cfg.Security.FlashCryptCount = 1
+	}
+	switch o.model {
+	case "esp32s3":
+	case "esp32":
+		cfg.Model = espsim.ESP32
+	default:
+		return cfg, fmt.Errorf("--chip %q: want esp32s3 or esp32", o.model)
 	}
 	switch o.timing {
 	case "real":
@@ -158,7 +173,7 @@ func (o robotOptions) announce(out io.Writer, links map[string]string) {
 	if o.noRollback {
 		rollback = "without rollback"
 	}
-	fmt.Fprintf(out, "%s: ESP32-S3, boot loader %s\n", o.id, rollback)
+	fmt.Fprintf(out, "%s: %s, boot loader %s\n", o.id, o.model, rollback)
 	for _, kind := range []string{"pty", "rfc2217"} {
 		if l := links[kind]; l != "" {
 			fmt.Fprintf(out, "%s\t%s\n", kind, l)

@@ -114,7 +114,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer e.stop()
-	e.apply(ctx, &wg, update.Restarted{})
+	_ = e.apply(ctx, &wg, update.Restarted{}) // where there is nothing to take up again, it does not fit
 	for {
 		select {
 		case <-ctx.Done():
@@ -123,7 +123,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			c.reply <- e.apply(ctx, &wg, c.event)
 		case r := <-e.events:
 			if e.current != nil && r.run == e.current.id {
-				e.apply(ctx, &wg, r.event)
+				_ = e.apply(ctx, &wg, r.event) // one that no longer fits is dropped
 			}
 		}
 	}

@@ -89,9 +89,9 @@ func TestWaitsForTheBatteryAndGoesOn(t *testing.T) {
 		r.do(func() { r.battery = 0.4 })
 		time.Sleep(time.Second)
 		trigger(t, e)
-		s := wait(t, e, update.Waiting)
+		wait(t, e, update.Waiting)
 		time.Sleep(10 * time.Minute)
-		s = e.Status()
+		s := e.Status()
 		if s.State != update.Waiting || len(s.Reasons) != 1 || s.Reasons[0].Code != preflight.BatteryLow || time.Since(s.Reasons[0].Since) < 9*time.Minute {
 			t.Fatalf("%+v", s)
 		}
@@ -139,9 +139,9 @@ func TestInhibited(t *testing.T) {
 			t.Fatal(err)
 		}
 		trigger(t, e)
-		s := wait(t, e, update.Waiting)
+		wait(t, e, update.Waiting)
 		time.Sleep(time.Second)
-		if s = e.Status(); len(s.Reasons) != 1 || s.Reasons[0].Code != preflight.Inhibited {
+		if s := e.Status(); len(s.Reasons) != 1 || s.Reasons[0].Code != preflight.Inhibited {
 			t.Fatalf("%+v", s.Reasons)
 		}
 		for _, op := range []string{"take", "connect", "reset"} {
@@ -351,9 +351,10 @@ func dieAndComeBack(t *testing.T, at string, n nature, away time.Duration) {
 	time.Sleep(away)
 	e, kill = r.engine(ctx)
 	defer kill()
-	s := wait(t, e, update.Observing, update.Failed, update.RolledBack)
+	wait(t, e, update.Observing, update.Failed, update.RolledBack)
 	time.Sleep(3 * time.Minute)
-	if s = e.Status(); s.State == update.Observing || s.State == update.Idle {
+	s := e.Status()
+	if s.State == update.Observing || s.State == update.Idle {
 		r.ends(t, 1, "confirmed")
 	} else {
 		r.ends(t, 0, string(s.State))

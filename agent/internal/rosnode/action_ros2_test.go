@@ -139,7 +139,7 @@ func TestActionCancel(t *testing.T) {
 	})
 	t.Run("too late: the goal goes on and succeeds", func(t *testing.T) {
 		r := start(t, Config{})
-		r.agent.cancel = update.ErrTooLate
+		r.agent.set(func(a *fakeAgent) { a.cancel = update.ErrTooLate })
 		c := rostest.NewClient(t)
 		c.Send(goalCommand(map[string]any{"cancel": "validating"}))
 		r.begun(1)

@@ -129,6 +129,20 @@ func (a *fakeAgent) News() (<-chan struct{}, func()) {
 	}
 }
 
+// set changes how the agent behaves.
+func (a *fakeAgent) set(f func(a *fakeAgent)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f(a)
+}
+
+// inhibited is what Inhibit was called with.
+func (a *fakeAgent) inhibited() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.inhibits
+}
+
 func (a *fakeAgent) seen() []update.Request {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -42,6 +42,35 @@ func TestGoalBounds(t *testing.T) {
 	}
 }
 
+func TestTooManyActiveGoals(t *testing.T) {
+	var g goals
+	for i := range maxGoals {
+		if err := g.take(id(byte(i+1)), "job", noon); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	if err := g.take(id(200), "job", noon); !errors.Is(err, errTooManyGoal) {
+		t.Errorf("one too many: %v", err)
+	}
+}
+
+func TestEndOf(t *testing.T) {
+	for _, test := range []struct {
+		s    update.Status
+		want update.State
+	}{
+		{update.Status{JobID: "j", State: update.Idle}, update.Idle},
+		{update.Status{JobID: "j", State: update.Idle, Slot: "ota_1"}, update.Confirmed},
+		{update.Status{JobID: "j", State: update.Observing, Slot: "ota_1"}, update.Confirmed},
+		{update.Status{JobID: "j", State: update.RolledBack, Slot: "ota_1"}, update.RolledBack},
+		{update.Status{JobID: "j", State: update.Writing, Slot: "ota_1"}, ""},
+	} {
+		if got := endOf(test.s); got != test.want {
+			t.Errorf("%+v: %q", test.s, got)
+		}
+	}
+}
+
 func TestGoalResults(t *testing.T) {
 	var g goals
 	var got []goalStatus

@@ -168,7 +168,7 @@ func TestWayBackCuts(t *testing.T) {
 					if st := r.running(); st.Version != "0.2.1" {
 						t.Fatalf("%s runs", st.Version)
 					}
-					d, s = r.device() // while it is on trial: the loader leaves OTA data alone
+					_, s = r.device() // while it is on trial: the loader leaves OTA data alone
 					if err := s.Close(t.Context(), false); err != nil {
 						t.Fatal(err)
 					}

@@ -63,15 +63,18 @@ class Demo:
         (f / "keys").mkdir()
         run(BIN / "ota-sign", "keygen", "--key", f / "signing.pem", "--pub", f / "keys" / "signing")
         run(BIN / "ota-fleet", "dev-cert", "--dir", f / "tls", "--host", "localhost")
-        for version, behaviour in (("0.2.0", "good"), ("0.2.1", "good"), ("0.2.2", "fail_self_test"), ("0.2.3", "good")):
-            self.image(version, behaviour)
+        for version in ("0.2.0", "0.2.1", "0.2.3"):
+            self.image(version, "good")
+        self.image("0.2.2", "fail_self_test")
         (f / "tampered.signed").write_bytes(tamper((f / "0.2.3.signed").read_bytes()))
 
     def image(self, version, behaviour):
         """A firmware of 1.4 MB, built by the simulator's builder and signed."""
         plain, signed = self.folder / f"{version}.bin", self.folder / f"{version}.signed"
-        run(BIN / "ota-sim", "image", "--version", version, "--behaviour", behaviour, "--size", "1388912", "--output", plain)
-        run(BIN / "ota-sign", "sign", "--input", plain, "--key", self.folder / "signing.pem", "--output", signed, "--version", version)
+        run(BIN / "ota-sim", "image", "--version", version, "--behaviour", behaviour, "--size", "1388912",
+            "--output", plain)
+        run(BIN / "ota-sign", "sign", "--version", version, "--key", self.folder / "signing.pem",
+            "--input", plain, "--output", signed)
 
     def start(self):
         """The robot, the server, the agent."""

@@ -4,11 +4,10 @@ import sys
 import time
 
 import rclpy
+from processes import Failed
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from robot_interfaces.msg import OtaStatus
 from robot_interfaces.srv import OtaTrigger
-
-from processes import Failed
 
 BAR = 30
 

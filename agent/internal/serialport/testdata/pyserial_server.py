@@ -12,7 +12,6 @@ import threading
 import serial
 import serial.rfc2217
 
-
 printing = threading.Lock()
 
 
@@ -58,7 +57,7 @@ def main(kind):
         setattr(cls, name, logged(name, convert))
 
     listener = socket.create_server(("127.0.0.1", 0))
-    say("127.0.0.1:%d" % listener.getsockname()[1])
+    say(f"127.0.0.1:{listener.getsockname()[1]}")
     sock, _ = listener.accept()
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,6 +41,9 @@ func (b *board) set(m update.Memory) {
 	b.change(func() {
 		if m.Job.State != b.mem.Job.State || m.Job.ID != b.mem.Job.ID {
 			b.progress, b.note, b.reasons = progress{}, "", nil
+		}
+		if !m.Held && !m.Loader && (b.mem.Held || b.mem.Loader) {
+			b.note = "" // what stood in the way of putting the chip back is over
 		}
 		b.mem = m
 	})
@@ -149,7 +153,7 @@ func message(j update.Job, s update.Status, note string) string {
 	if s.Held && j.State.Terminal() {
 		text += "; the chip and its serial line are being put back"
 	}
-	if note != "" {
+	if note != "" && !strings.Contains(text, note) {
 		text += ": " + note
 	}
 	return text

@@ -214,7 +214,10 @@ func (s *step) failed(e EffectFailed) {
 		case j.Switched: // it may have happened, or half of it
 			s.abandon(e.Code, e.Text)
 		case e.Retry && j.Attempts < MaxAttempts:
+			j.Evidence = append(slices.Clone(j.Evidence), fmt.Sprintf("attempt %d failed in %s: %s", j.Attempts, j.State, e.Text))
 			s.connect()
+		case j.Attempts > 1 && len(j.Evidence) > 0:
+			s.fail(e.Code, e.Text+"; before that, "+j.Evidence[len(j.Evidence)-1])
 		default:
 			s.fail(e.Code, e.Text)
 		}

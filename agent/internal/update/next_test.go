@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -211,10 +212,18 @@ func TestRetriesAreBounded(t *testing.T) {
 		if m.Job.State != Connecting {
 			t.Fatalf("gave up too early: %s after %d attempts", m.Job.State, m.Job.Attempts)
 		}
-		m, _ = run(t, m, EffectFailed{Code: "noise", Retry: true})
+		text := "cable pulled"
+		if m.Job.Attempts == MaxAttempts {
+			text = "no such port"
+		}
+		m, _ = run(t, m, EffectFailed{Code: "noise", Text: text, Retry: true})
 	}
 	if m.Job.State != Failed || m.Job.Failure.Code != "noise" || m.Job.Failure.State != Connecting {
 		t.Fatalf("%s %+v", m.Job.State, m.Job.Failure)
+	}
+
+	if text := m.Job.Failure.Text; !strings.Contains(text, "no such port") || !strings.Contains(text, "attempt 2 failed in connecting: cable pulled") {
+		t.Errorf("the failure does not tell what came before it: %q", text)
 	}
 
 	m = until(t, Downloading)

@@ -89,7 +89,7 @@ func (p *program) selfTest(ctx context.Context) (string, error) {
 	if err := p.c.saveNVS(ctx, p.slots.nvs, p.nvs); err != nil {
 		return resetPanic, fatal(ctx)
 	}
-	if name != "no_confirm" {
+	if name != "no_confirm" && p.state() != stateName(stateValid) {
 		if err := p.mark(ctx, stateValid); err != nil {
 			return resetPanic, fatal(ctx)
 		}
@@ -128,56 +128,46 @@ func (p *program) later(ctx context.Context) (string, error) {
 	return "", context.Cause(ctx)
 }
 
-// entry is the OTA data entry of the running slot, -1 for none: the factory
-// slot has none, and a boot loader that fell through left none.
-func (p *program) entry() (int, otaEntry) {
-	if p.index < 0 || p.slots.otadata.size < 2*sectorSize {
-		return -1, otaEntry{}
-	}
-	e := p.c.readOTA(p.slots.otadata)
-	return entryOf(e, p.index, p.slots.count)
-}
-
-// entryOf is the entry that holds a slot, the newer where both do.
-func entryOf(e [2]otaEntry, index, count int) (int, otaEntry) {
-	found := -1
-	for i := range e {
-		if e[i].seq == 0 || e[i].seq == 0xFFFFFFFF || e[i].crc != seqCRC(e[i].seq) || count == 0 {
-			continue
-		}
-		if int((e[i].seq-1)%uint32(count)) == index && (found < 0 || e[i].seq > e[found].seq) {
-			found = i
-		}
-	}
-	if found < 0 {
-		return -1, otaEntry{}
-	}
-	return found, e[found]
-}
-
+// state is esp_ota_get_state_partition of the running slot.
 func (p *program) state() string {
-	if i, e := p.entry(); i >= 0 {
-		return stateName(e.state)
+	if p.slots.otadata.size < 2*sectorSize {
+		return stateName(stateUndefined)
+	}
+	return slotState(p.c.readOTA(p.slots.otadata), p.index, p.slots.count)
+}
+
+// slotState is the state in the first entry that holds a slot; "undefined" for
+// the factory slot and for one that no entry holds.
+func slotState(e [2]otaEntry, index, count int) string {
+	for _, x := range e {
+		if index >= 0 && count > 0 && x.crc == seqCRC(x.seq) && int((x.seq-1)%uint32(count)) == index {
+			return stateName(x.state)
+		}
 	}
 	return stateName(stateUndefined)
 }
 
-// mark is esp_ota_mark_app_valid_cancel_rollback, or the state before
-// esp_ota_mark_app_invalid_rollback_and_reboot reboots.
+// mark is esp_ota_mark_app_valid_cancel_rollback, or what
+// esp_ota_mark_app_invalid_rollback_and_reboot does before it reboots. Both
+// change the entry that is active, whatever slot runs; a factory application,
+// which has no entry, leaves them alone.
 func (p *program) mark(ctx context.Context, state uint32) error {
-	i, e := p.entry()
-	if i < 0 || e.state == state {
+	if p.index < 0 || p.slots.otadata.size < 2*sectorSize {
 		return nil
 	}
-	e.state = state
-	return p.c.writeOTA(ctx, p.slots.otadata, i, e)
+	e := p.c.readOTA(p.slots.otadata)
+	i := active(e)
+	if i < 0 || e[i].state == state {
+		return nil
+	}
+	e[i].state = state
+	return p.c.writeOTA(ctx, p.slots.otadata, i, e[i])
 }
 
 // refuse marks the running image invalid, where there is another to go back
 // to; the caller reboots then.
 func (p *program) refuse(ctx context.Context) bool {
-	i, _ := p.entry()
-	if i < 0 || !p.wayBack() {
+	if !p.wayBack() {
 		return false
 	}
 	if err := p.mark(ctx, stateInvalid); err != nil {
@@ -188,16 +178,22 @@ func (p *program) refuse(ctx context.Context) bool {
 	return true
 }
 
-// wayBack is esp_ota_check_rollback_is_possible: another slot with an image
-// that checks.
+// wayBack is esp_ota_check_rollback_is_possible: the slot of the other entry
+// holds an image that checks, or, where that entry is ruled out, the factory
+// slot does.
 func (p *program) wayBack() bool {
-	for i := factoryIndex; i < p.slots.count; i++ {
-		if i == p.index {
-			continue
-		}
-		if _, err := p.c.try(p.slots.at(i)); err == nil {
-			return true
-		}
+	if p.index < 0 || p.slots.otadata.size < 2*sectorSize {
+		return false
 	}
-	return false
+	e := p.c.readOTA(p.slots.otadata)
+	i := active(e)
+	if i < 0 || p.slots.count == 0 {
+		return false
+	}
+	back := p.slots.factory
+	if other := e[1-i]; other.valid() {
+		back = p.slots.at(int((other.seq - 1) % uint32(p.slots.count)))
+	}
+	_, err := p.c.try(back)
+	return err == nil
 }

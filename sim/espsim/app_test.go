@@ -83,6 +83,26 @@ func TestHowTrialsEnd(t *testing.T) {
 	}
 }
 
+// ESP-IDF goes back to the slot of the other entry, or to factory where that
+// entry is ruled out, and to no other: without either, firmware that fails its
+// self-test stays.
+func TestNoWayBack(t *testing.T) {
+	flash, err := Provision(0, 0, map[string][]byte{
+		"ota_0": tinyImage("0.2.0", "good"), "ota_1": tinyImage("0.2.1", "fail_self_test"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	putEntry(flash, 0, entry(1, stateInvalid))
+	putEntry(flash, 1, entry(2, stateNew))
+	bubble(t, Config{Flash: flash, Rollback: true}, func(t *testing.T, c *Chip) {
+		time.Sleep(60 * time.Second)
+		if s := c.App(); s.Slot != "ota_1" || s.SelfTest != "failed" || s.SafetyState != "fault" || s.OTAState != "pending_verify" {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 func TestWhatGoesWrongLater(t *testing.T) {
 	for behaviour, ok := range map[string]func(AppStatus) bool{
 		"goes_bad_after:20":   func(s AppStatus) bool { return s.SafetyState == "fault" },

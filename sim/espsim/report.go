@@ -14,7 +14,7 @@ func (c *Chip) Report() FlashReport {
 			Label: p.label, Type: p.typ, Subtype: p.subtype, Offset: p.offset, Size: p.size,
 		})
 	}
-	var e [2]otaEntry
+	e := [2]otaEntry{{seq: 0xFFFFFFFF}, {seq: 0xFFFFFFFF}}
 	if s.otadata.size >= 2*sectorSize {
 		e = c.readOTA(s.otadata)
 		for _, e := range e {
@@ -42,10 +42,7 @@ func (c *Chip) Report() FlashReport {
 }
 
 func (c *Chip) slotStatus(p partition, i int, e [2]otaEntry, count int) SlotStatus {
-	st := SlotStatus{Slot: slotName(i), Offset: p.offset, Size: p.size, OTAState: stateName(stateUndefined)}
-	if n, entry := entryOf(e, i, count); i >= 0 && n >= 0 {
-		st.OTAState = stateName(entry.state)
-	}
+	st := SlotStatus{Slot: slotName(i), Offset: p.offset, Size: p.size, OTAState: slotState(e, i, count)}
 	a, err := c.try(p)
 	if err != nil {
 		st.Problem = err.Error()

@@ -283,6 +283,10 @@ func TestMisbehavingServers(t *testing.T) {
 			handlers: []http.HandlerFunc{cut(a[:390_000], `"a"`, half), answerWith(206, a[half:], `ETag: "a"`, span(half, len(a)-1, len(a))), full(a, `"b"`)},
 			want:     a, ranges: []string{"", rest + ` "a"`, ""},
 		},
+		"the file became shorter": {
+			handlers: []http.HandlerFunc{cut(b, `"a"`, half), answerWith(206, a[half:300_000], `ETag: "a"`, span(half, 299_999, 300_000)), full(a[:300_000], `"b"`)},
+			want:     a[:300_000], ranges: []string{"", rest + ` "a"`, ""},
+		},
 		"another range than asked for": {
 			handlers: []http.HandlerFunc{cut(a, `"a"`, half), answerWith(206, a[half-1:], `ETag: "a"`, span(half-1, len(a)-1, len(a))), full(a, `"a"`)},
 			want:     a, ranges: []string{"", rest + ` "a"`, ""},

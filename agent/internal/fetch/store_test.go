@@ -141,13 +141,14 @@ func TestOldImagesArePruned(t *testing.T) {
 // What a crash, a power cut or somebody's hand did to the partial download.
 func TestPartialDownloadIsChecked(t *testing.T) {
 	a := content(600_000, 1)
-	const half, held = 300_000, 262_144 // held: the last checkpoint's
+	const half = 300_000
 	for name, tt := range map[string]struct {
 		harm func(t *testing.T, part, meta string)
 		want string
 	}{
 		"nothing":                  {func(*testing.T, string, string) {}, fmt.Sprintf(`bytes=%d- "a"`, half)},
 		"written and never synced": {func(t *testing.T, part, _ string) { add(t, part, make([]byte, 5000)) }, fmt.Sprintf(`bytes=%d- "a"`, half)},
+		"more of it than there is": {func(t *testing.T, part, _ string) { add(t, part, make([]byte, len(a))) }, fmt.Sprintf(`bytes=%d- "a"`, half)},
 		"synced bytes lost":        {func(t *testing.T, part, _ string) { truncate(t, part, half-1) }, ""},
 		"synced bytes zeroed":      {func(t *testing.T, part, _ string) { poke(t, part, half-4096, make([]byte, 4096)) }, ""},
 		"part gone":                {func(t *testing.T, part, _ string) { remove(t, part) }, ""},
@@ -174,6 +175,9 @@ func TestPartialDownloadIsChecked(t *testing.T) {
 			}
 			if got := s.ranges(); got[1] != tt.want {
 				t.Errorf("asked for %q, want %q", got[1], tt.want)
+			}
+			if b, err := os.ReadFile(filepath.Join(c.cfg.Dir, sum+unverifiedEnd)); err != nil || hashOf(b) != sum {
+				t.Errorf("in the store are %d bytes that hash to something else, %v", len(b), err)
 			}
 		})
 	}

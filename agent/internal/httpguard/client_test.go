@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -192,14 +193,16 @@ func selfSigned(t *testing.T, from, to time.Time) tls.Certificate {
 
 func TestOldTLSAndNoTLS(t *testing.T) {
 	old := serve(t, hello, func(s *httptest.Server) { s.TLS.MinVersion, s.TLS.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 })
-	_, err := get(t, client(t, Config{CAFile: caFile(t, old), AllowPrivate: true}), old.URL)
 	var u *UnreachableError
-	if !errors.As(err, &u) || !strings.Contains(err.Error(), "protocol version") {
-		t.Errorf("TLS 1.1: %v", err)
+	for name, cfg := range map[string]Config{"update server": {Server: parse(t, old.URL)}, "another": {AllowPrivate: true}} {
+		cfg.CAFile = caFile(t, old)
+		if _, err := get(t, client(t, cfg), old.URL); !errors.As(err, &u) || !strings.Contains(err.Error(), "protocol version") {
+			t.Errorf("TLS 1.1, %s: %v", name, err)
+		}
 	}
 	plain := httptest.NewServer(http.HandlerFunc(hello))
 	defer plain.Close()
-	_, err = get(t, client(t, Config{AllowPrivate: true}), strings.Replace(plain.URL, "http:", "https:", 1))
+	_, err := get(t, client(t, Config{AllowPrivate: true}), strings.Replace(plain.URL, "http:", "https:", 1))
 	if !errors.As(err, &u) || !strings.Contains(err.Error(), "what answers there does not speak TLS") {
 		t.Errorf("no TLS: %v", err)
 	}
@@ -207,6 +210,7 @@ func TestOldTLSAndNoTLS(t *testing.T) {
 
 func TestRedirects(t *testing.T) {
 	var other, s *httptest.Server
+	var loops atomic.Int32
 	other = serve(t, func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "other auth=%q referer=%q range=%q", r.Header.Get("Authorization"), r.Header.Get("Referer"), r.Header.Get("Range"))
 	})
@@ -219,6 +223,7 @@ func TestRedirects(t *testing.T) {
 		case "/private":
 			http.Redirect(w, r, "https://169.254.169.254/", http.StatusFound)
 		case "/loop":
+			loops.Add(1)
 			http.Redirect(w, r, "/loop", http.StatusFound)
 		default:
 			fmt.Fprintf(w, "self auth=%q", r.Header.Get("Authorization"))
@@ -247,6 +252,9 @@ func TestRedirects(t *testing.T) {
 		if !errors.As(err, &refused) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", path, err, want)
 		}
+	}
+	if n := loops.Load(); n != 1+maxRedirects {
+		t.Errorf("%d requests around the loop", n)
 	}
 }
 

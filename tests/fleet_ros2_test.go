@@ -12,11 +12,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/robot-platform/robot-ota/internal/rostest"
 )
 
 // plant is one robot with its update server: simulator, server and agent are
@@ -66,7 +67,8 @@ type options struct {
 func newPlant(t *testing.T, o options) *plant {
 	t.Helper()
 	p := &plant{t: t, dir: t.TempDir(), bin: binaries(t)}
-	p.env = append(os.Environ(), "ROS_DOMAIN_ID="+domain(t), "ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST")
+	rostest.Domain(t) // in the environment, for all processes
+	p.env = os.Environ()
 	p.http = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", p.path("agent.sock"))
@@ -89,29 +91,6 @@ func newPlant(t *testing.T, o options) *plant {
 		}
 	})
 	return p
-}
-
-// domain claims a ROS domain that no other test of this machine uses.
-func domain(t *testing.T) string {
-	t.Helper()
-	dir := filepath.Join(os.TempDir(), "robot-ota-ros-domains")
-	if err := os.MkdirAll(dir, 0o777); err != nil { //nolint:gosec // shared by all users' tests
-		t.Fatal(err)
-	}
-	for i := range 100 {
-		id := 1 + (os.Getpid()+i)%100
-		f, err := os.OpenFile(filepath.Join(dir, strconv.Itoa(id)), os.O_CREATE|os.O_RDWR, 0o666) //nolint:gosec // as above
-		if err != nil {
-			continue
-		}
-		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-			t.Cleanup(func() { f.Close() })
-			return strconv.Itoa(id)
-		}
-		f.Close()
-	}
-	t.Fatal("all ROS domains are taken")
-	return ""
 }
 
 func (p *plant) path(name string) string { return filepath.Join(p.dir, name) }

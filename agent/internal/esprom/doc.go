@@ -24,8 +24,7 @@
 //	baud.go      raise the line speed, fall back when it is noisy
 //	flash.go     the flash commands, of the ROM and of the stub
 //	plan.go      which parts of the flash differ from what is wanted
-//	stream.go    an image as deflated blocks, with what each expands to
-//	             (deflate/ packs smaller than zlib's best)            (pure)
+//	stream.go    an image as deflated blocks, with what each expands to (pure)
 //	recover.go   resync, or reset and start over, after a fault
 //	write.go     erase, write, prove by MD5; through the stub
 //	writerom.go  the same through the ROM

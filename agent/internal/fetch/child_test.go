@@ -126,7 +126,7 @@ func TestFileSizeLimit(t *testing.T) {
 		t.Fatal("it went through")
 	}
 	last := out[bytes.LastIndex(bytes.TrimSpace(out), []byte("\n"))+1:]
-	if got := string(last); !strings.Contains(got, "not enough disk space in "+task.Dir) || !strings.Contains(got, "(write "+task.Dir) || !strings.Contains(got, "file too large)") {
+	if got := string(last); !strings.HasPrefix(got, "error: keep the download: not enough disk space in "+task.Dir) || !strings.Contains(got, "make room there (file too large)") {
 		t.Errorf("got %s", got)
 	}
 	if left := names(t, task.Dir); len(left) != 0 {

@@ -87,8 +87,8 @@ func TestDiskFailsDuringTheDownload(t *testing.T) {
 		"full":       {write: syscall.ENOSPC, code: "disk_full", want: "1.0 MiB free; make room there (no space left on device)"},
 		"quota":      {write: syscall.EDQUOT, code: "disk_full", want: "(disk quota exceeded)"},
 		"full later": {sync: syscall.ENOSPC, code: "disk_full", want: "(no space left on device)"},
-		"broken":     {write: syscall.EIO, want: ".part: input/output error", kept: true},
-		"lost":       {sync: syscall.EIO, want: ".part: input/output error", kept: true},
+		"broken":     {write: syscall.EIO, want: "keep the download: input/output error", kept: true},
+		"lost":       {sync: syscall.EIO, want: "keep the download: input/output error", kept: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, full(a, ""))

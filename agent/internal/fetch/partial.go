@@ -107,8 +107,8 @@ func (p *partial) Write(b []byte) (int, error) {
 	if err == nil && (p.n-p.m.Held >= checkpointBytes || time.Since(p.synced) >= checkpointTime) {
 		err = p.checkpoint()
 	}
-	if err != nil {
-		return n, fmt.Errorf("write %s: %w", p.store.path(p.key+partEnd), p.store.full(err, p.m.Size-p.n))
+	if err = p.store.full(err, p.m.Size-p.n); err != nil {
+		return n, fmt.Errorf("keep the download: %w", err)
 	}
 	return n, nil
 }

@@ -130,14 +130,15 @@ func (s *store) room(need int64) error {
 
 // full makes a DiskFullError of a write's error, where it is one.
 func (s *store) full(err error, need int64) error {
-	if !noRoom(err) {
+	var cause syscall.Errno
+	if !errors.As(err, &cause) || !noRoom(cause) {
 		return err
 	}
 	free, ferr := s.free(s.dir)
 	if ferr != nil {
 		free = 0
 	}
-	return &DiskFullError{Dir: s.dir, Need: need + reserve, Free: free, Cause: err}
+	return &DiskFullError{Dir: s.dir, Need: need + reserve, Free: free, Cause: cause}
 }
 
 // images lists the verified images, the one used longest ago first.

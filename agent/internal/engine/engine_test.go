@@ -222,7 +222,8 @@ func TestEveryEffectFailing(t *testing.T) {
 		{"download", 1, update.Failed, 0},
 		{"verify", 1, update.Failed, 0},
 		{"take", 1, update.Failed, 0},
-		{"give", 2, update.RolledBack, 0}, // after the boot: the trial cannot be seen
+		{"give", 2, update.Observing, 1},
+		{"give", 12, update.RolledBack, 0}, // the trial cannot be seen
 		{"connect", 1, update.Observing, 1},
 		{"connect", 5, update.Failed, 0},
 		{"inspect", 1, update.Observing, 1},

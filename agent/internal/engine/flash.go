@@ -252,8 +252,8 @@ func (e *Engine) persist(ctx context.Context, what string, f func(context.Contex
 		}
 		e.log.Warn(what+" did not work yet", "err", err, "again_in", wait)
 		e.board.say(err.Error())
-		if err := pause(ctx, wait); err != nil {
-			return err
+		if ended := pause(ctx, wait); ended != nil {
+			return fmt.Errorf("%w (%w)", err, ended)
 		}
 		wait = min(2*wait, retryMost)
 	}

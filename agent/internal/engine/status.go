@@ -166,6 +166,9 @@ func sentence(j update.Job, s update.Status) string {
 	}
 	switch j.State {
 	case update.Idle:
+		if why != "" {
+			return "nothing to do; the last check failed: " + why
+		}
 		return "nothing to do"
 	case update.Checking:
 		return "looking for what to install"

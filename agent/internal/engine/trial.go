@@ -26,13 +26,13 @@ func (e *Engine) await(ctx context.Context, m update.Memory, out emit) error {
 		}
 		start = time.Now()
 	}
-	if err := e.ports.Line.Give(ctx); err != nil {
-		return fmt.Errorf("give the serial line back: %w", err)
+	if err := e.giveBack(ctx); err != nil {
+		return err
 	}
 	out(update.Released{})
 
 	j := m.Job
-	e.trial = watch.NewTrial(e.cfg.Trial, identity(j.Image), watch.Identity{Version: j.From.Version, AppSHA256: j.From.AppSHA256}, start)
+	e.trial = watch.NewTrial(e.cfg.Trial, newIdentity(j), watch.Identity(j.From), start)
 	v, err := e.follow(ctx, e.cfg.Trial.BootTimeout, func(v watch.Verdict) bool { return v.Phase != watch.Waiting })
 	if err != nil {
 		return err
@@ -48,8 +48,20 @@ func (e *Engine) await(ctx context.Context, m update.Memory, out emit) error {
 	return nil
 }
 
-func identity(i update.Image) watch.Identity {
-	return watch.Identity{Version: i.Version, AppSHA256: i.AppSHA256}
+// newIdentity is by what the new firmware is known.
+func newIdentity(j update.Job) watch.Identity {
+	return watch.Identity{Slot: j.To, Version: j.Image.Version, AppSHA256: j.Image.AppSHA256}
+}
+
+// giveBack gives the line back, and tries for as long as a boot may take:
+// without its owner the trial cannot be seen.
+func (e *Engine) giveBack(ctx context.Context) error {
+	bound, cancel := context.WithTimeout(ctx, e.cfg.Trial.BootTimeout)
+	defer cancel()
+	if err := e.persist(bound, "giving the serial line back", e.ports.Line.Give); err != nil {
+		return fmt.Errorf("give the serial line back: %w", err)
+	}
+	return nil
 }
 
 func verdict(v watch.Verdict) update.Event {
@@ -106,7 +118,7 @@ func (e *Engine) look(ctx context.Context, see func(robot.Facts, time.Time) bool
 // observe watches the confirmed firmware for the rest of its observation.
 func (e *Engine) observe(ctx context.Context, m update.Memory, out emit) error {
 	start := time.Now()
-	o := watch.NewObservation(e.cfg.Observe, identity(m.Job.Image), e.ports.Robot.Facts(), start)
+	o := watch.NewObservation(e.cfg.Observe, newIdentity(m.Job), e.ports.Robot.Facts(), start)
 	var alarm *watch.Alarm
 	err := e.look(ctx, func(f robot.Facts, now time.Time) bool {
 		o, alarm = o.Look(f, now)

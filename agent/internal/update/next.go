@@ -11,7 +11,7 @@ import (
 const (
 	// MaxAttempts at connecting, writing and attesting.
 	MaxAttempts = 3
-	// MaxRestarts of the agent within one job before the switch.
+	// MaxRestarts of the agent within one job, until it is confirmed.
 	MaxRestarts = 5
 	// maxBad versions remembered.
 	maxBad = 64
@@ -207,7 +207,14 @@ func (s *step) released() {
 func (s *step) failed(e EffectFailed) {
 	j := &s.m.Job
 	switch j.State {
-	case Checking, Downloading, Verifying, Waiting, Handover:
+	case Checking:
+		if j.Request.Origin == FromSchedule { // nobody asked; the next check may go better
+			j.Failure = &Failure{State: j.State, Code: e.Code, Text: e.Text}
+			s.enter(Idle)
+			return
+		}
+		s.fail(e.Code, e.Text)
+	case Downloading, Verifying, Waiting, Handover:
 		s.fail(e.Code, e.Text)
 	case Connecting, Writing, Attesting:
 		switch {
@@ -255,11 +262,16 @@ func (s *step) restarted() {
 		return
 	case Checking, Downloading, Verifying, Waiting, Handover, Connecting, Writing, Attesting, Booting, Validating:
 	}
+	j.Restarts++
+	if j.Switched && j.Restarts > MaxRestarts {
+		s.abandon(CodeInterrupted, fmt.Sprintf("the agent was restarted %d times during this update", j.Restarts))
+		return
+	}
 	if j.Switched {
 		s.enter(Booting, DoAwait)
 		return
 	}
-	if j.Restarts++; j.Restarts > MaxRestarts {
+	if j.Restarts > MaxRestarts {
 		s.fail(CodeRestarts, fmt.Sprintf("the agent was restarted %d times during this update; the running firmware was not touched", j.Restarts))
 		return
 	}

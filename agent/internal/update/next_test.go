@@ -237,6 +237,30 @@ func TestRetriesAreBounded(t *testing.T) {
 	}
 }
 
+func TestATrialThatNeverGetsToItsEnd(t *testing.T) {
+	m := until(t, Validating)
+	for range MaxRestarts {
+		if m, _ = run(t, m, Restarted{}, Up{}); m.Job.State != Validating {
+			t.Fatalf("gave up too early: %s after %d restarts", m.Job.State, m.Job.Restarts)
+		}
+	}
+	m, effects := run(t, m, Restarted{})
+	if m.Job.State != RollingBack || !slices.Equal(effects, []Effect{DoRestore}) {
+		t.Fatalf("%s %v", m.Job.State, effects)
+	}
+	if _, bad := m.BadVersion(target); bad {
+		t.Error("the version is blamed for the agent's restarts")
+	}
+}
+
+func TestAScheduledCheckThatFailsIsNoFailedUpdate(t *testing.T) {
+	m, _ := run(t, New(), Trigger{ID: "j1", Request: Request{Origin: FromSchedule}})
+	m, effects := run(t, m, EffectFailed{Code: "unreachable", Text: "no route"})
+	if m.Job.State != Idle || len(effects) != 0 || m.Job.Failure == nil {
+		t.Fatalf("%+v %v", m.Job, effects)
+	}
+}
+
 func TestCommands(t *testing.T) {
 	busy := func(err error) bool { var b *BusyError; return errors.As(err, &b) && b.JobID == "j1" }
 	is := func(want error) func(error) bool { return func(err error) bool { return errors.Is(err, want) } }

@@ -9,17 +9,19 @@ import (
 	"github.com/robot-platform/robot-ota/firmware/compat"
 )
 
-// Identity is how a firmware is told from another: its version and the
-// SHA-256 of its app image in lower-case hex.
+// Identity is how a firmware is told from another: the slot that it runs from,
+// its version, and the SHA-256 of its app image in lower-case hex.
 type Identity struct {
+	Slot      string
 	Version   compat.Version
 	AppSHA256 string
 }
 
-// is says whether the firmware that spoke is id. A known hash decides;
-// without one the version has to do.
+// is says whether the firmware that spoke is id. What id does not know is not
+// asked for; a slot that the firmware does not tell is passed over.
 func (id Identity) is(w robot.Firmware) bool {
-	return w.Version == id.Version && (id.AppSHA256 == "" || w.AppSHA256 == id.AppSHA256)
+	return w.Version == id.Version && (id.AppSHA256 == "" || w.AppSHA256 == id.AppSHA256) &&
+		(id.Slot == "" || w.Slot == "" || w.Slot == id.Slot)
 }
 
 // TrialPolicy is how long and how strictly a new firmware is tried.
@@ -132,8 +134,8 @@ func (t *Trial) hear(w robot.Firmware) (Verdict, bool) {
 		return t.back(w), true
 	default:
 		return Verdict{Phase: Failed, Code: CodeStranger,
-			Text: fmt.Sprintf("firmware %s (image %s) answers, expected %s (image %s)",
-				w.Version, short(w.AppSHA256), t.want.Version, short(t.want.AppSHA256))}, true
+			Text: fmt.Sprintf("firmware %s (image %s, slot %s) answers, expected %s (image %s, slot %s)",
+				w.Version, short(w.AppSHA256), w.Slot, t.want.Version, short(t.want.AppSHA256), t.want.Slot)}, true
 	}
 	t.words++
 	if t.up.IsZero() {

@@ -10,15 +10,15 @@ import (
 
 var (
 	noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	next = Identity{Version: compat.Version{Minor: 2, Patch: 1}, AppSHA256: "bb"}
-	was  = Identity{Version: compat.Version{Minor: 2}, AppSHA256: "aa"}
+	next = Identity{Slot: "ota_1", Version: compat.Version{Minor: 2, Patch: 1}, AppSHA256: "bb"}
+	was  = Identity{Slot: "ota_0", Version: compat.Version{Minor: 2}, AppSHA256: "aa"}
 )
 
 func at(s float64) time.Time { return noon.Add(time.Duration(s * float64(time.Second))) }
 
 // word is a report of a firmware in good health, s seconds after the reset.
 func word(id Identity, s float64) robot.Firmware {
-	return robot.Firmware{Version: id.Version, AppSHA256: id.AppSHA256, OTAState: "pending_verify",
+	return robot.Firmware{Slot: id.Slot, Version: id.Version, AppSHA256: id.AppSHA256, OTAState: "pending_verify",
 		SafetyState: "normal", Motors: "idle", SelfTest: "running", BootCount: 7, At: at(s)}
 }
 
@@ -93,6 +93,8 @@ func TestTrial(t *testing.T) {
 		{"aborted on trial, the old one again", append(good()[:3], word(was, 6), word(was, 7)), CodeBack, true},
 		{"another version", but(1, func(w *robot.Firmware) { w.Version.Patch = 9 }), CodeStranger, false},
 		{"another image of that version", but(1, func(w *robot.Firmware) { w.AppSHA256 = "cc" }), CodeStranger, false},
+		{"the new image, but from another slot", but(1, func(w *robot.Firmware) { w.Slot = "factory" }), CodeStranger, false},
+		{"no slot said", but(1, func(w *robot.Firmware) { w.Slot = "" }), "", false},
 		{"no hash said", but(1, func(w *robot.Firmware) { w.AppSHA256 = "" }), CodeStranger, false},
 		{"marks itself invalid", but(4, func(w *robot.Firmware) { w.OTAState = "invalid" }), CodeSelfTest, false},
 		{"self-test fails", but(4, func(w *robot.Firmware) { w.SelfTest = "failed" }), CodeSelfTest, false},
@@ -118,6 +120,19 @@ func TestTrial(t *testing.T) {
 				t.Error("a failure without a word of explanation")
 			}
 		})
+	}
+}
+
+// The same image in both slots: the slot tells which of them runs.
+func TestTheSameImageAgain(t *testing.T) {
+	same := Identity{Slot: "ota_0", Version: next.Version, AppSHA256: next.AppSHA256}
+	tr := NewTrial(DefaultTrialPolicy(), next, same, noon)
+	var v Verdict
+	for s := 1.0; s <= 2; s++ {
+		tr, v = tr.Look(robot.Facts{}.With(word(same, s)), at(s))
+	}
+	if v.Phase != Failed || !v.Back {
+		t.Errorf("%+v", v)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -41,13 +42,34 @@ type process struct {
 	end chan struct{} // closed when it has ended
 }
 
+// programs is where the four programs lie, once they are built.
+var programs = struct {
+	sync.Mutex
+	dir string
+}{}
+
+// TestMain takes the programs away at the end.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if programs.dir != "" {
+		_ = os.RemoveAll(programs.dir)
+	}
+	os.Exit(code)
+}
+
 // binaries builds the four programs once for the whole run.
 func binaries(t *testing.T) string {
 	t.Helper()
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("robot-ota-bin-%d", os.Getpid()))
-	if _, err := os.Stat(dir); err == nil {
-		return dir
+	programs.Lock()
+	defer programs.Unlock()
+	if programs.dir != "" {
+		return programs.dir
 	}
+	dir, err := os.MkdirTemp("", "robot-ota-bin-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	programs.dir = dir
 	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "ros2", "-o", dir+string(filepath.Separator),
 		"../agent/cmd/ota-agent", "../sim/cmd/ota-sim", "../firmware/cmd/ota-sign", "../fleet/cmd/ota-fleet")
 	if out, err := build.CombinedOutput(); err != nil {

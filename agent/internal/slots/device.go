@@ -26,12 +26,22 @@ func New(f Flash, size uint32, chip image.ChipID) *Device {
 
 // Write fills slot to with v's app image. It refuses the slot that boots, any
 // slot while what boots is on trial, and an image that is for another chip or
-// too large. progress, which may be nil, hears of bytes in place. Whatever
-// happens, the chip boots as before.
+// too large. Where the OTA data still choose slot to although another one boots
+// (its app is damaged), they are made to choose what boots, first of all.
+// progress, which may be nil, hears of bytes in place. Whatever happens, the
+// chip boots as before.
 func (d *Device) Write(ctx context.Context, to flashmap.Slot, v image.Verified, progress func(done, total int64)) error {
 	view, err := d.Inspect(ctx)
 	if err != nil {
 		return err
+	}
+	if to == view.Chosen && to != view.Boots {
+		if err := d.Restore(ctx, to, view.Boots); err != nil {
+			return fmt.Errorf("make the OTA data choose %v, which boots: %w", view.Boots, err)
+		}
+		if view, err = d.Inspect(ctx); err != nil {
+			return err
+		}
 	}
 	p, err := d.target(view, to)
 	if err != nil {

@@ -147,7 +147,10 @@ func (e *Engine) download(ctx context.Context, m update.Memory, out emit) error 
 	return nil
 }
 
-func (e *Engine) transfer(done, total int64) { e.board.bytes(done, total, time.Now()) }
+func (e *Engine) transfer(done, total int64) {
+	e.pulse.beat(0)
+	e.board.bytes(done, total, time.Now())
+}
 
 func (e *Engine) verify(ctx context.Context, m update.Memory, out emit) error {
 	v, err := e.prove(ctx, m)
@@ -207,6 +210,7 @@ func (e *Engine) askGates(ctx context.Context, m update.Memory, out emit) error 
 	defer tick.Stop()
 	var said []preflight.Reason
 	for {
+		e.pulse.beat(0)
 		reasons := e.gates(m.Job, time.Now())
 		if len(reasons) == 0 {
 			out(update.Clear{})

@@ -58,11 +58,13 @@ type Engine struct {
 
 	commands chan command
 	events   chan report
+	pings    chan struct{} // Alive asks whether the loop turns
 	ended    chan struct{} // closed when Run returns
 
 	board      board        // what is published
 	tuning     sync.RWMutex // guards what of cfg may be changed: see tune.go
 	inhibitors inhibitors
+	pulse      pulse // of the effect that goes on
 
 	// The rest belongs to Run's goroutine and, while it goes on, the effect.
 	mem      update.Memory
@@ -98,7 +100,7 @@ type running struct {
 func New(cfg Config, ports Ports, m update.Memory, log *slog.Logger) *Engine {
 	e := &Engine{
 		cfg: cfg, ports: ports, log: log, mem: m,
-		commands: make(chan command), events: make(chan report), ended: make(chan struct{}),
+		commands: make(chan command), events: make(chan report), pings: make(chan struct{}), ended: make(chan struct{}),
 	}
 	e.board.init(m)
 	return e
@@ -119,6 +121,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-e.pings:
 		case c := <-e.commands:
 			c.reply <- e.apply(ctx, &wg, c.event)
 		case r := <-e.events:
@@ -226,8 +229,10 @@ func (e *Engine) start(ctx context.Context, wg *sync.WaitGroup, eff update.Effec
 	e.current = r
 	// The effect works on a copy: Run's goroutine goes on to change the memory.
 	m := e.mem
+	e.pulse.begin(eff)
 	wg.Go(func() {
 		defer close(r.done)
+		defer e.pulse.end()
 		defer cancel()
 		e.perform(run, m, eff, func(ev update.Event) {
 			select {

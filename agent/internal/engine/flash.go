@@ -246,6 +246,7 @@ func (e *Engine) confirm(ctx context.Context, m update.Memory, out emit) error {
 func (e *Engine) persist(ctx context.Context, what string, f func(context.Context) error) error {
 	wait := retryFirst
 	for {
+		e.pulse.beat(0)
 		err := f(ctx)
 		if err == nil || ctx.Err() != nil {
 			return err

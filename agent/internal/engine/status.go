@@ -98,6 +98,7 @@ func (b *board) change(f func()) {
 
 // Hitch publishes what keeps the present step from going on for a while.
 func (e *Engine) Hitch(err error, again time.Duration) {
+	e.pulse.beat(again)
 	e.board.say(fmt.Sprintf("%v; again in %s", err, again.Round(time.Second)))
 }
 

@@ -103,6 +103,7 @@ func (e *Engine) look(ctx context.Context, see func(robot.Facts, time.Time) bool
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
+		e.pulse.beat(0)
 		if see(e.ports.Robot.Facts(), time.Now()) {
 			return nil
 		}

@@ -57,6 +57,10 @@ func wire(ctx context.Context, a agent) error {
 		return err
 	}
 	core = engine.New(a.engineConfig(), ports, memory, a.log)
+	dog, err := newWatchdog(a.log)
+	if err != nil {
+		return err
+	}
 	plan := schedule.New(a.cfg.Server.CheckEvery.Std())
 	g, ctx := errgroup.WithContext(ctx)
 	if withROS {
@@ -67,6 +71,7 @@ func wire(ctx context.Context, a agent) error {
 		g.Go(func() error { return node.Run(ctx) })
 	}
 	g.Go(func() error { return core.Run(ctx) })
+	g.Go(func() error { return dog.run(ctx, core) })
 	g.Go(func() error { return control.NewServer(core, store, a.log).Serve(ctx, listener) })
 	g.Go(func() error {
 		plan.Run(ctx, func(ctx context.Context) error {

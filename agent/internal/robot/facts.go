@@ -29,7 +29,9 @@ type EStop struct {
 	State   EStopState
 	// Reason as published: free text, "operator…" for an operator's own stop.
 	Reason string
-	At     time.Time
+	// Announced: an operator has said otherwise that stops are to be expected.
+	Announced bool
+	At        time.Time
 }
 
 // Clear says that the stop is neither pressed nor recovering.
@@ -39,7 +41,10 @@ func (e EStop) Clear() bool { return !e.Stopped && e.State == EStopNormal }
 type Motion struct {
 	Linear  float64 // m/s, norm of the linear twist
 	Angular float64 // rad/s, norm of the angular twist
-	At      time.Time
+	// Messages that this one stands for, itself included, where others were
+	// passed over; 0 counts as 1.
+	Messages uint64
+	At       time.Time
 }
 
 // Level is diagnostic_msgs/DiagnosticStatus.level.
@@ -89,10 +94,25 @@ type Facts struct {
 	Command     Motion
 	Diagnostics map[string]Diagnostic
 	Firmware    Firmware
+	DTLS        DTLS
+	Heard       Counts
 }
 
+// DTLS is how the handshakes with the firmware's DTLS server went, counted
+// since the agent began to try.
+type DTLS struct {
+	Tries, Failures uint64
+	Latency         time.Duration // of the latest that succeeded
+	Err             string        // of the latest, "" where it succeeded
+	At              time.Time
+}
+
+// Counts are the messages heard since the agent began to listen; of
+// diagnostics, each status.
+type Counts struct{ Odometry, Diagnostics, Battery uint64 }
+
 // Observation is one thing heard: Battery, EStop, Odometry, Command,
-// Diagnostic or Firmware.
+// Diagnostic, Firmware or DTLS.
 type Observation interface{ on(f *Facts) }
 
 // Odometry is a Motion that was measured.
@@ -101,13 +121,23 @@ type Odometry Motion
 // Command is a Motion that was asked for.
 type Command Motion
 
-func (b Battery) on(f *Facts)  { f.Battery = b }
 func (e EStop) on(f *Facts)    { f.EStop = e }
-func (o Odometry) on(f *Facts) { f.Odometry = Motion(o) }
 func (c Command) on(f *Facts)  { f.Command = Motion(c) }
 func (w Firmware) on(f *Facts) { f.Firmware = w }
+func (d DTLS) on(f *Facts)     { f.DTLS = d }
+
+func (b Battery) on(f *Facts) {
+	f.Battery = b
+	f.Heard.Battery++
+}
+
+func (o Odometry) on(f *Facts) {
+	f.Odometry = Motion(o)
+	f.Heard.Odometry += max(1, o.Messages)
+}
 
 func (d Diagnostic) on(f *Facts) {
+	f.Heard.Diagnostics++
 	if _, known := f.Diagnostics[d.Name]; !known && len(f.Diagnostics) >= MaxDiagnostics {
 		return
 	}

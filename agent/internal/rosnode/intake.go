@@ -102,6 +102,17 @@ func norm(v [3]float64) float64 {
 type thinner struct {
 	every time.Duration
 	last  robot.Motion
+	heard uint64 // since the last that went through
+}
+
+// thin says whether m goes through, and for how many messages it stands.
+func (t *thinner) thin(m robot.Motion) (robot.Motion, bool) {
+	t.heard++
+	if !t.pass(m) {
+		return m, false
+	}
+	m.Messages, t.heard = t.heard, 0
+	return m, true
 }
 
 func (t *thinner) pass(m robot.Motion) bool {

@@ -163,3 +163,17 @@ func TestRequest(t *testing.T) {
 		t.Errorf("%q, %q", message, job)
 	}
 }
+
+func TestThinnedMotionIsCounted(t *testing.T) {
+	th := thinner{every: 100 * time.Millisecond}
+	start, sum, passed := time.Now(), uint64(0), 0
+	for i := range 51 { // 50 Hz
+		if m, ok := th.thin(robot.Motion{At: start.Add(time.Duration(i) * 20 * time.Millisecond)}); ok {
+			sum += m.Messages
+			passed++
+		}
+	}
+	if sum != 51 || passed != 11 {
+		t.Errorf("%d messages went through, for %d; want 11 for 51", passed, sum)
+	}
+}

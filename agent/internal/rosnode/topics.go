@@ -46,7 +46,7 @@ func (n *Node) onEStop(m *robot_msgs.EmergencyStopState) {
 func (n *Node) onOdometry() func(*nav_msgs.Odometry) {
 	t := thinner{every: motionEvery}
 	return func(m *nav_msgs.Odometry) {
-		if v := twist(m.Twist.Twist, time.Now()); t.pass(v) {
+		if v, ok := t.thin(twist(m.Twist.Twist, time.Now())); ok {
 			n.board.Post(robot.Odometry(v))
 		}
 	}

@@ -15,11 +15,12 @@ type ObservePolicy struct {
 	RebootWindow time.Duration
 	// Silence of all diagnostics that fires.
 	Silence time.Duration
+	Meter   MeterPolicy
 }
 
 // DefaultObservePolicy is the mission's.
 func DefaultObservePolicy() ObservePolicy {
-	return ObservePolicy{MaxReboots: 3, RebootWindow: 5 * time.Minute, Silence: 60 * time.Second}
+	return ObservePolicy{MaxReboots: 3, RebootWindow: 5 * time.Minute, Silence: 60 * time.Second, Meter: DefaultMeterPolicy()}
 }
 
 // Alarm is a rollback trigger that fired.
@@ -36,37 +37,53 @@ type Observation struct {
 	boots   uint64
 	heard   bool
 	reboots []time.Time // the latest MaxReboots+1
-	stopped bool        // an emergency stop is on, and accounted for
+	stops   stops
+	meter   meter
 }
 
 // NewObservation watches want from start on. An emergency stop that is on
 // already at start is not blamed on the firmware.
 func NewObservation(p ObservePolicy, want Identity, f robot.Facts, start time.Time) Observation {
-	return Observation{policy: p, want: want, start: start, stopped: !f.EStop.At.IsZero() && !f.EStop.Clear()}
+	return Observation{
+		policy: p, want: want, start: start,
+		stops: stops{borne: !f.EStop.At.IsZero() && pressed(f.EStop)}, meter: meter{}.look(f, start),
+	}
 }
+
+// Against is the observation with the baseline of the time before the update.
+func (o Observation) Against(base Tally) Observation {
+	o.meter.base = base
+	return o
+}
+
+// Evidence says what was counted so far, beside what was before the update.
+func (o Observation) Evidence() []string { return o.meter.evidence(o.policy.Meter) }
 
 // Look is the observation after a look at the facts of now; a non-nil Alarm
 // means that the firmware is to be rolled back.
 func (o Observation) Look(f robot.Facts, now time.Time) (Observation, *Alarm) {
-	for _, check := range []func(robot.Facts, time.Time) *Alarm{o.estop, o.firmware, o.silence} {
-		if a := check(f, now); a != nil {
+	o.meter = o.meter.look(f, now)
+	for _, check := range []func(*Observation, robot.Facts, time.Time) *Alarm{
+		(*Observation).estop, (*Observation).firmware, (*Observation).silence, (*Observation).rebooted, (*Observation).counted,
+	} {
+		if a := check(&o, f, now); a != nil {
+			a.Evidence = append(a.Evidence, o.Evidence()...)
 			return o, a
 		}
 	}
-	o.stopped = !f.EStop.At.IsZero() && !f.EStop.Clear()
-	o.count(f.Firmware)
-	return o, o.rebooted(now)
+	return o, nil
 }
 
-func (o Observation) estop(f robot.Facts, _ time.Time) *Alarm {
-	e := f.EStop
-	if o.stopped || !e.At.After(o.start) || e.Clear() || e.State == robot.EStopRecovery || Announced(e.Reason) {
+func (o *Observation) counted(robot.Facts, time.Time) *Alarm { return o.meter.alarm(o.policy.Meter) }
+
+func (o *Observation) estop(f robot.Facts, _ time.Time) *Alarm {
+	if !o.stops.unexplained(f.EStop, o.start) {
 		return nil
 	}
-	return &Alarm{Code: CodeEStop, Text: fmt.Sprintf("emergency stop without an operator's action (reason %q)", e.Reason)}
+	return &Alarm{Code: CodeEStop, Text: fmt.Sprintf("emergency stop without an operator's action (reason %q)", f.EStop.Reason)}
 }
 
-func (o Observation) firmware(f robot.Facts, _ time.Time) *Alarm {
+func (o *Observation) firmware(f robot.Facts, _ time.Time) *Alarm {
 	if w := f.Firmware; w.At.After(o.start) && !o.want.is(w) {
 		return &Alarm{Code: CodeStranger, Text: fmt.Sprintf("firmware %s runs where %s was confirmed (reset reason %q)",
 			w.Version, o.want.Version, w.ResetReason)}
@@ -74,7 +91,7 @@ func (o Observation) firmware(f robot.Facts, _ time.Time) *Alarm {
 	return nil
 }
 
-func (o Observation) silence(f robot.Facts, now time.Time) *Alarm {
+func (o *Observation) silence(f robot.Facts, now time.Time) *Alarm {
 	last := f.DiagnosticsAt()
 	if last.Before(o.start) {
 		last = o.start
@@ -99,7 +116,8 @@ func (o *Observation) count(w robot.Firmware) {
 	o.heard, o.boots = true, w.BootCount
 }
 
-func (o *Observation) rebooted(now time.Time) *Alarm {
+func (o *Observation) rebooted(f robot.Facts, now time.Time) *Alarm {
+	o.count(f.Firmware)
 	if len(o.reboots) <= o.policy.MaxReboots || now.Sub(o.reboots[0]) > o.policy.RebootWindow {
 		return nil
 	}

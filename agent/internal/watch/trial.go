@@ -38,11 +38,13 @@ type TrialPolicy struct {
 	// SelfConfirm: the firmware itself must have marked its slot valid by the
 	// end of the window.
 	SelfConfirm bool
+	Meter       MeterPolicy
 }
 
 // DefaultTrialPolicy is the mission's 30 s window.
 func DefaultTrialPolicy() TrialPolicy {
-	return TrialPolicy{Window: 30 * time.Second, BootTimeout: 60 * time.Second, Silence: 10 * time.Second, Grace: 10 * time.Second, SelfConfirm: true}
+	return TrialPolicy{Window: 30 * time.Second, BootTimeout: 60 * time.Second, Silence: 10 * time.Second, Grace: 10 * time.Second,
+		SelfConfirm: true, Meter: DefaultMeterPolicy()}
 }
 
 // Phase of a trial.
@@ -68,6 +70,8 @@ const (
 	CodeNotConfirmed = "not_confirmed"
 	CodeEStop        = "unexplained_estop"
 	CodeReboots      = "reboots"
+	CodeDTLS         = "dtls_failures"
+	CodeDrain        = "battery_drain"
 )
 
 // Verdict on a trial, as of the last look.
@@ -96,11 +100,19 @@ type Trial struct {
 	oldWords int
 	doomed   Verdict // the firmware has given itself up
 	doomedAt time.Time
+	stops    stops
+	meter    meter // from the first word on
 }
 
 // NewTrial expects want after a reset at start, where was ran before it.
 func NewTrial(p TrialPolicy, want, was Identity, start time.Time) Trial {
 	return Trial{policy: p, want: want, was: was, start: start}
+}
+
+// Against is the trial with the baseline of the time before the update.
+func (t Trial) Against(base Tally) Trial {
+	t.meter.base = base
+	return t
 }
 
 // Look is the trial after a look at the facts of now, and the verdict so far.
@@ -113,6 +125,12 @@ func (t Trial) Look(f robot.Facts, now time.Time) (Trial, Verdict) {
 	}
 	if v, over := t.unexplainedStop(f.EStop); over {
 		return t, t.with(v)
+	}
+	if !t.up.IsZero() {
+		t.meter = t.meter.look(f, now)
+		if a := t.meter.alarm(t.policy.Meter); a != nil {
+			return t, t.with(Verdict{Phase: Failed, Code: a.Code, Text: a.Text})
+		}
 	}
 	return t, t.with(t.judge(w, now))
 }
@@ -187,7 +205,7 @@ func (t *Trial) sick(w robot.Firmware) (Verdict, bool) {
 
 // unexplainedStop: an emergency stop in the trial that no operator announced.
 func (t *Trial) unexplainedStop(e robot.EStop) (Verdict, bool) {
-	if t.up.IsZero() || !e.At.After(t.up) || e.Clear() || Announced(e.Reason) {
+	if t.up.IsZero() || !t.stops.unexplained(e, t.up) {
 		return Verdict{}, false
 	}
 	return Verdict{Phase: Failed, Code: CodeEStop,
@@ -250,12 +268,8 @@ func (t *Trial) with(v Verdict) Verdict {
 	if !t.valid.IsZero() {
 		v.Evidence = append(v.Evidence, fmt.Sprintf("marked valid %.1fs after its first report", t.valid.Sub(t.up).Seconds()))
 	}
+	v.Evidence = append(v.Evidence, t.meter.evidence(t.policy.Meter)...)
 	return v
-}
-
-// Announced says whether the reason of an emergency stop is an operator's own.
-func Announced(reason string) bool {
-	return strings.HasPrefix(strings.ToLower(strings.TrimSpace(reason)), "operator")
 }
 
 func short(sum string) string {

@@ -66,7 +66,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.runCommand(), a.statusCommand(), a.planCommand(), a.triggerCommand(), a.checkCommand(),
 		a.cancelCommand(), a.rollbackCommand(), a.inhibitCommand(), a.historyCommand(), a.configCommand(), a.versionCommand())
 	a.note(root)
-	return root
+	return withManual(root)
 }
 
 // note makes every command say that it was reached: an error before that is

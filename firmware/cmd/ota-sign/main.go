@@ -49,7 +49,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(keygenCommand(), signCommand(), verifyCommand(), inspectCommand())
-	root.SetArgs(args)
+	withManual(root).SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 

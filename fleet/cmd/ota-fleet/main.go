@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(serveCommand(), publishCommand(), listCommand(), devCertCommand()) //nolint:contextcheck // cobra carries it
-	root.SetArgs(args)
+	withManual(root).SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 

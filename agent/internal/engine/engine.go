@@ -48,6 +48,8 @@ type Ports struct {
 	Chip    Chip
 	Robot   Robot
 	Journal Journal
+	// Observer hears of every step; nil: nobody does.
+	Observer Observer
 }
 
 // Engine is the agent's heart. Its methods may be called from any goroutine.
@@ -181,7 +183,8 @@ func (e *Engine) unsaved(next update.Memory, effects []update.Effect, cause erro
 
 // step takes over the new memory and tells the world.
 func (e *Engine) step(next update.Memory, ev update.Event, now time.Time) {
-	was, is := e.mem.Job, next.Job
+	before := e.mem
+	was, is := before.Job, next.Job
 	e.mem = next
 	if is.ID != was.ID {
 		e.spent = nil
@@ -197,6 +200,9 @@ func (e *Engine) step(next update.Memory, ev update.Event, now time.Time) {
 		e.log.Info("update", attrs...)
 	}
 	e.board.set(next)
+	if o := e.ports.Observer; o != nil {
+		o.Stepped(before, next, fmt.Sprintf("%T", ev))
+	}
 }
 
 // record writes the ended job into the history.

@@ -80,3 +80,11 @@ type Journal interface {
 	Save(m update.Memory) error
 	Record(r update.Record) error
 }
+
+// Observer hears of every step, in order and from one goroutine. The news of
+// Status may be coalesced; this is for who must not miss one.
+type Observer interface {
+	// Stepped comes after the step was saved, or could not be. event names its
+	// cause. It holds the engine up: a short write is all that it may wait for.
+	Stepped(before, after update.Memory, event string)
+}

@@ -73,6 +73,17 @@ type rig struct {
 	dieAt    string // state or operation at which the agent dies
 	frozen   bool   // the agent is dead: nothing it still does has an effect
 	onSave   func(update.State)
+	steps    []step
+}
+
+// step is what the engine's observer was told.
+type step struct {
+	before, after update.Memory
+	event         string
+}
+
+func (r *rig) Stepped(before, after update.Memory, event string) {
+	r.do(func() { r.steps = append(r.steps, step{before, after, event}) })
 }
 
 var errFake = errors.New("it broke")
@@ -412,7 +423,7 @@ func (r *rig) engine(ctx context.Context) (*engine.Engine, func()) {
 	r.mu.Lock()
 	m := r.mem
 	r.mu.Unlock()
-	e := engine.New(cfg, engine.Ports{Source: r, Images: r, Line: r, Chip: r, Robot: r, Journal: r}, m, slog.New(slog.DiscardHandler))
+	e := engine.New(cfg, engine.Ports{Source: r, Images: r, Line: r, Chip: r, Robot: r, Journal: r, Observer: r}, m, slog.New(slog.DiscardHandler))
 	run, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {

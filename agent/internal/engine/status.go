@@ -125,7 +125,7 @@ func (e *Engine) Status() update.Status {
 	defer b.mu.Unlock()
 	j := b.mem.Job
 	s := update.Status{
-		State: j.State, Since: j.Since, JobID: j.ID, Kind: j.Kind, Origin: j.Request.Origin,
+		State: j.State, Since: j.Since, JobID: j.ID, Kind: j.Kind, Origin: j.Request.Origin, Command: j.Request.Command,
 		Running: running, Target: target(j), Slot: j.To,
 		Progress: b.progress.fraction, BytesDone: b.progress.done, BytesTotal: b.progress.total, Rate: b.progress.rate,
 		Reasons: slices.Clone(b.reasons), Failure: j.Failure, Held: b.mem.Held || b.mem.Loader,

@@ -14,6 +14,8 @@ type Status struct {
 	JobID  string    `json:"job_id,omitempty"`
 	Kind   Kind      `json:"kind,omitempty"`
 	Origin Origin    `json:"origin,omitempty"`
+	// Command is the id that the sender gave to the command behind the job.
+	Command string `json:"command,omitempty"`
 	// Running is what the firmware says of itself.
 	Running Installed `json:"running,omitzero"`
 	// Target version and slot of the job.

@@ -17,6 +17,9 @@ const (
 	retryFirst = 500 * time.Millisecond
 	retryMost  = 30 * time.Second
 	tidyTime   = 10 * time.Second
+	// reconnectPause before the second attempt at the chip, twice that before
+	// the third.
+	reconnectPause = time.Second
 )
 
 func (e *Engine) takeLine(ctx context.Context, m update.Memory, out emit) error {
@@ -35,6 +38,11 @@ func (e *Engine) takeLine(ctx context.Context, m update.Memory, out emit) error 
 // that telemetry said is checked against the chip itself.
 func (e *Engine) connect(ctx context.Context, m update.Memory, out emit) error {
 	e.hangUp(ctx, false)
+	if again := m.Job.Attempts - 1; again > 0 { // an adapter that fell off the bus takes a moment to come back
+		if err := pause(ctx, time.Duration(again)*reconnectPause); err != nil {
+			return err
+		}
+	}
 	if err := e.remember(ctx, m); err != nil {
 		return err
 	}

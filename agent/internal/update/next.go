@@ -224,7 +224,7 @@ func (s *step) failed(e EffectFailed) {
 			j.Evidence = append(slices.Clone(j.Evidence), fmt.Sprintf("attempt %d failed in %s: %s", j.Attempts, j.State, e.Text))
 			s.connect()
 		case j.Attempts > 1 && len(j.Evidence) > 0:
-			s.fail(e.Code, e.Text+"; before that, "+j.Evidence[len(j.Evidence)-1])
+			s.fail(e.Code, e.Text+"; before that, "+j.Evidence[0])
 		default:
 			s.fail(e.Code, e.Text)
 		}

@@ -222,7 +222,7 @@ func TestRetriesAreBounded(t *testing.T) {
 		t.Fatalf("%s %+v", m.Job.State, m.Job.Failure)
 	}
 
-	if text := m.Job.Failure.Text; !strings.Contains(text, "no such port") || !strings.Contains(text, "attempt 2 failed in connecting: cable pulled") {
+	if text := m.Job.Failure.Text; !strings.Contains(text, "no such port") || !strings.Contains(text, "attempt 1 failed in connecting: cable pulled") {
 		t.Errorf("the failure does not tell what came before it: %q", text)
 	}
 

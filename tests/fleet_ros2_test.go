@@ -81,8 +81,17 @@ func binaries(t *testing.T) string {
 // options of a plant.
 type options struct {
 	sim    []string // more flags of ota-sim robot
+	paced  bool     // line and flash take their time
 	config string   // more of the agent's configuration
 	rosCmd []string // more arguments of ota-agent run
+}
+
+// speed: a line and a flash that take no time, unless the test is about them.
+func (o options) speed() []string {
+	if o.paced {
+		return o.sim
+	}
+	return append([]string{"--unpaced", "--flash-timing", "none"}, o.sim...)
 }
 
 // newPlant starts a robot that runs 0.2.0 from factory.
@@ -102,7 +111,7 @@ func newPlant(t *testing.T, o options) *plant {
 	p.startServer()
 	p.configure(o.config)
 	p.sim = p.start("sim", append([]string{"ota-sim", "robot", "--robot-id", "r1", "--ros", "--pty", p.path("tty"), "--control", p.path("sim.sock"),
-		"--unpaced", "--flash-timing", "none", "--self-test", "1s", "--firmware", p.path("0.2.0.bin") + ":factory"}, o.sim...)...)
+		"--self-test", "1s", "--firmware", p.path("0.2.0.bin") + ":factory"}, o.speed()...)...)
 	p.until("the simulator", 30*time.Second, func() bool { return strings.Contains(p.sim.output(), "ready") })
 	t.Cleanup(p.sim.stop)
 	p.startAgent(o.rosCmd...)
@@ -183,8 +192,13 @@ func (p *plant) image(version, behaviour string, more ...string) string {
 // publish puts a firmware on the server and returns its URL.
 func (p *plant) publish(version, behaviour string) string {
 	p.t.Helper()
-	signed := p.image(version, behaviour)
-	p.run("ota-fleet", "publish", "--data", p.path("fleet"), "--sku", "standard", "--key", p.path("trusted.der"), signed)
+	return p.offer(p.image(version, behaviour), "--sku", "standard")
+}
+
+// offer puts a signed file on the server and returns its URL.
+func (p *plant) offer(signed string, more ...string) string {
+	p.t.Helper()
+	p.run("ota-fleet", append([]string{"publish", "--data", p.path("fleet"), "--key", p.path("trusted.der"), signed}, more...)...)
 	return "https://" + p.addr + "/v1/artifacts/" + digest(p.t, signed)
 }
 

@@ -137,7 +137,7 @@ func TestFrameCuts(t *testing.T) {
 					}
 				}
 				t.Logf("%d frames", n)
-				if n < 60 {
+				if n < 40 {
 					t.Error("too few frames to be true")
 				}
 			})

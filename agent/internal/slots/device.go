@@ -1,8 +1,8 @@
 package slots
 
 import (
-	"bytes"
 	"context"
+	"crypto/md5"
 	"fmt"
 	"io"
 
@@ -11,17 +11,24 @@ import (
 )
 
 // Device is a chip's slots, through its flash. It is not safe for concurrent
-// use.
+// use, and it is for one stay of the chip in its loader, in which nobody else
+// writes the flash: what it read and did not write is not read again, but for
+// OTA data.
 type Device struct {
 	flash    Flash
 	size     uint32
 	chip     image.ChipID
+	found    *View                      // the partition table, once it was read
+	apps     map[flashmap.Slot]outline  // of slots not written since
 	attested map[flashmap.Slot][16]byte // MD5 of what the slot was proved to hold
 }
 
 // New makes a Device of a flash of size bytes on a chip.
 func New(f Flash, size uint32, chip image.ChipID) *Device {
-	return &Device{flash: f, size: size, chip: chip, attested: make(map[flashmap.Slot][16]byte)}
+	return &Device{
+		flash: f, size: size, chip: chip,
+		apps: make(map[flashmap.Slot]outline), attested: make(map[flashmap.Slot][16]byte),
+	}
 }
 
 // Write fills slot to with v's app image. It refuses the slot that boots, any
@@ -55,6 +62,7 @@ func (d *Device) Write(ctx context.Context, to flashmap.Slot, v image.Verified, 
 		return fmt.Errorf("read verified image: %w", err)
 	}
 	delete(d.attested, to)
+	delete(d.apps, to)
 	tell := func(done, total int) {
 		if progress != nil {
 			progress(int64(done), int64(total))
@@ -187,8 +195,8 @@ func (d *Device) bootable(v View, s flashmap.Slot) error {
 	return nil
 }
 
-// apply carries out edits of the OTA data in their order, reads them back, and
-// sees that the chip will boot want.
+// apply carries out edits of the OTA data in their order, has the chip's MD5 of
+// each, reads the entries back, and sees that the chip will boot want.
 func (d *Device) apply(ctx context.Context, v View, edits []flashmap.Edit, want flashmap.Slot) error {
 	p, ok := v.Table.OTAData()
 	if !ok {
@@ -201,11 +209,11 @@ func (d *Device) apply(ctx context.Context, v View, edits []flashmap.Edit, want 
 		if err := d.write(ctx, v, p, e.Offset, e.Data, nil, nil); err != nil {
 			return err
 		}
-		got, err := d.flash.Read(ctx, p.Offset+e.Offset, sectorSize)
+		sum, err := d.flash.MD5(ctx, p.Offset+e.Offset, sectorSize)
 		if err != nil {
 			return fmt.Errorf("read OTA data back: %w", err)
 		}
-		if !bytes.Equal(got, e.Data) {
+		if sum != md5.Sum(e.Data) {
 			return refuse(CodeReadBack, "OTA data at +%#x do not read back as written", e.Offset)
 		}
 	}

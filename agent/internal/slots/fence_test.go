@@ -3,6 +3,7 @@ package slots
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
 	"errors"
 	"testing"
 
@@ -21,7 +22,9 @@ type memory struct {
 func (m *memory) Read(_ context.Context, off, n uint32) ([]byte, error) {
 	return m.data[off : off+n], nil
 }
-func (m *memory) MD5(context.Context, uint32, uint32) (sum [16]byte, err error) { return sum, nil }
+func (m *memory) MD5(_ context.Context, off, n uint32) ([16]byte, error) {
+	return md5.Sum(m.data[off : off+n]), nil
+}
 func (m *memory) Write(_ context.Context, off uint32, data []byte, _ func(done, total int)) error {
 	m.writes++
 	if m.bend != nil {

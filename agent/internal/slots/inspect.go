@@ -65,14 +65,34 @@ func (d *Device) Inspect(ctx context.Context) (View, error) {
 		}
 		c := Content{Slot: s, Partition: p}
 		c.State, c.HasState = v.OTA.StateOf(s, v.Table.OTASlots())
-		c.App, c.Err = image.ParseOutline(d.reader(ctx, p), p.Size)
-		if c.Err != nil && !errors.Is(c.Err, image.ErrApp) {
-			return View{}, fmt.Errorf("read %v: %w", s, c.Err)
+		o, err := d.outline(ctx, s, p)
+		if err != nil {
+			return View{}, err
 		}
+		c.App, c.Err = o.app, o.err
 		v.Slots = append(v.Slots, c)
 	}
 	v.decide()
 	return v, nil
+}
+
+// outline is what a slot says of its app, or why it holds none.
+type outline struct {
+	app image.App
+	err error // wraps image.ErrApp
+}
+
+func (d *Device) outline(ctx context.Context, s flashmap.Slot, p flashmap.Partition) (outline, error) {
+	if o, ok := d.apps[s]; ok {
+		return o, nil
+	}
+	app, err := image.ParseOutline(d.reader(ctx, p), p.Size)
+	if err != nil && !errors.Is(err, image.ErrApp) {
+		return outline{}, fmt.Errorf("read %v: %w", s, err)
+	}
+	o := outline{app, err}
+	d.apps[s] = o
+	return o, nil
 }
 
 // layout reads partition table and OTA data alone.
@@ -92,8 +112,20 @@ func (d *Device) layout(ctx context.Context) (View, error) {
 	return v, nil
 }
 
-// table looks for the partition table.
+// table is the partition table, which nothing here writes.
 func (d *Device) table(ctx context.Context) (View, error) {
+	if d.found == nil {
+		v, err := d.findTable(ctx)
+		if err != nil {
+			return View{}, err
+		}
+		d.found = &v
+	}
+	return *d.found, nil
+}
+
+// findTable looks for the partition table.
+func (d *Device) findTable(ctx context.Context) (View, error) {
 	var problems []error
 	for _, at := range flashmap.TableOffsets() {
 		// Two bytes tell a bootloader's code from a table; reading code to its

@@ -48,6 +48,8 @@ type Ports struct {
 	Chip    Chip
 	Robot   Robot
 	Journal Journal
+	// Baselines may be nil: then nothing is kept across restarts.
+	Baselines Baselines
 	// Observer hears of every step; nil: nobody does.
 	Observer Observer
 }
@@ -66,6 +68,7 @@ type Engine struct {
 	board      board        // what is published
 	tuning     sync.RWMutex // guards what of cfg may be changed: see tune.go
 	inhibitors inhibitors
+	baseline   baseline
 	pulse      pulse // of the effect that goes on
 
 	// The rest belongs to Run's goroutine and, while it goes on, the effect.
@@ -118,6 +121,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer e.stop()
+	e.recall()
+	wg.Go(func() { e.learn(ctx) })
 	_ = e.apply(ctx, &wg, update.Restarted{}) // where there is nothing to take up again, it does not fit
 	for {
 		select {

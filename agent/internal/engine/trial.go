@@ -32,7 +32,7 @@ func (e *Engine) await(ctx context.Context, m update.Memory, out emit) error {
 	out(update.Released{})
 
 	j := m.Job
-	e.trial = watch.NewTrial(e.cfg.Trial, newIdentity(j), watch.Identity(j.From), start)
+	e.trial = e.newTrial(j, start)
 	v, err := e.follow(ctx, e.cfg.Trial.BootTimeout, func(v watch.Verdict) bool { return v.Phase != watch.Waiting })
 	if err != nil {
 		return err
@@ -104,7 +104,9 @@ func (e *Engine) look(ctx context.Context, see func(robot.Facts, time.Time) bool
 	defer tick.Stop()
 	for {
 		e.pulse.beat(0)
-		if see(e.ports.Robot.Facts(), time.Now()) {
+		f, now := e.ports.Robot.Facts(), time.Now()
+		f.EStop.Announced = e.announced(now)
+		if see(f, now) {
 			return nil
 		}
 		select {
@@ -119,7 +121,7 @@ func (e *Engine) look(ctx context.Context, see func(robot.Facts, time.Time) bool
 // observe watches the confirmed firmware for the rest of its observation.
 func (e *Engine) observe(ctx context.Context, m update.Memory, out emit) error {
 	start := time.Now()
-	o := watch.NewObservation(e.cfg.Observe, newIdentity(m.Job), e.ports.Robot.Facts(), start)
+	o := watch.NewObservation(e.cfg.Observe, newIdentity(m.Job), e.ports.Robot.Facts(), start).Against(e.baseline.now())
 	var alarm *watch.Alarm
 	err := e.look(ctx, func(f robot.Facts, now time.Time) bool {
 		o, alarm = o.Look(f, now)
@@ -131,6 +133,7 @@ func (e *Engine) observe(ctx context.Context, m update.Memory, out emit) error {
 	case alarm != nil:
 		out(update.Fired{Code: alarm.Code, Text: alarm.Text, Evidence: alarm.Evidence})
 	default:
+		e.log.Info("the observation is over", "job", m.Job.ID, "seen", o.Evidence())
 		out(update.ObservationOver{})
 	}
 	return nil

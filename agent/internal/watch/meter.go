@@ -58,8 +58,8 @@ type meter struct {
 
 // look is the meter after a look at the facts of now; the first one begins it.
 func (m meter) look(f robot.Facts, now time.Time) meter {
-	if !m.at.IsZero() && now.After(m.at) {
-		m.sum = m.sum.plus(between(m.last, f, now.Sub(m.at).Seconds()), 1)
+	if !m.at.IsZero() {
+		m.sum = m.sum.plus(between(m.last, f, max(0, now.Sub(m.at).Seconds())), 1)
 	}
 	if n := len(m.marks); n == 0 || now.Sub(m.marks[n-1].at) >= markEvery {
 		m.marks = append(m.marks[:n:n], mark{now, m.sum})
@@ -168,9 +168,9 @@ func (m meter) handshakes(p MeterPolicy) string {
 func (m meter) drain(p MeterPolicy) string {
 	switch {
 	case !p.learned(m.base):
-		return fmt.Sprintf("battery drain: no verdict: %.0f min of discharging seen before the update, it takes %.0f", m.base.Discharging/60, p.MinLearned.Minutes())
+		return fmt.Sprintf("battery drain: no verdict: %.1f min of discharging seen before the update, it takes %.0f", m.base.Discharging/60, p.MinLearned.Minutes())
 	case m.sum.Discharging < p.MinDischarge.Seconds():
-		return fmt.Sprintf("battery drain: no verdict: %.0f min of discharging seen since the update, it takes %.0f", m.sum.Discharging/60, p.MinDischarge.Minutes())
+		return fmt.Sprintf("battery drain: no verdict: %.1f min of discharging seen since the update, it takes %.0f", m.sum.Discharging/60, p.MinDischarge.Minutes())
 	}
 	return fmt.Sprintf("battery drain: %.1f %% an hour before the update, %.1f %% since", m.base.perHour(), m.sum.perHour())
 }

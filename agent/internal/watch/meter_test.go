@@ -177,10 +177,22 @@ func TestEvidenceHoldsTheTopicRates(t *testing.T) {
 	}
 	_, o = newLife().observed(time.Minute, Tally{})
 	all = strings.Join(o.Evidence(), "\n")
-	for _, want := range []string{"odometry unknown before", "battery drain: no verdict: 0 min", "no verdict: it takes 20"} {
+	for _, want := range []string{"odometry unknown before", "battery drain: no verdict: 0.0 min", "no verdict: it takes 20"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is missing in\n%s", want, all)
 		}
+	}
+}
+
+func TestNothingIsLostBetweenLooksOfOneMoment(t *testing.T) {
+	o := NewObservation(DefaultObservePolicy(), next, robot.Facts{}, noon)
+	f := robot.Facts{}
+	for i := range 10 {
+		f = f.With(robot.Odometry{}).With(robot.DTLS{Tries: uint64(i + 1)})
+		o, _ = o.Look(f, at(1))
+	}
+	if s := o.meter.sum; s.Odometry != 10 || s.Tries != 10 || s.Seconds != 1 {
+		t.Errorf("%+v", s)
 	}
 }
 

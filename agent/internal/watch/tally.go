@@ -107,7 +107,7 @@ const (
 
 // Look is the learner after a look at the facts of now.
 func (l Learner) Look(f robot.Facts, now time.Time) Learner {
-	if s := now.Sub(l.at).Seconds(); !l.at.IsZero() && s > 0 && s <= batteryGap.Seconds() {
+	if s := now.Sub(l.at).Seconds(); !l.at.IsZero() && s >= 0 && s <= batteryGap.Seconds() {
 		l.sum = l.sum.plus(between(l.last, f, s), 1)
 	}
 	l.last, l.at = f, now

@@ -70,15 +70,18 @@ func (w *workspace) write(t *testing.T, name, content string) {
 	}
 }
 
-// underlay is the environment of a shell in which the ROS 2 was sourced, and nothing of this repository.
-func underlay(t *testing.T) []string {
+// split returns the environment of a shell in which the ROS 2 was sourced and nothing of this repository, and the prefix
+// that the set-up built our robot_interfaces into, which it leaves out.
+func split(t *testing.T) (env []string, overlay string) {
 	t.Helper()
-	var env []string
-	overlay := ""
 	for _, prefix := range filepath.SplitList(os.Getenv("AMENT_PREFIX_PATH")) {
-		if strings.HasPrefix(filepath.Base(prefix), "interfaces-") {
+		if _, err := os.Stat(filepath.Join(prefix, "share", "robot_interfaces", "srv", "OtaTrigger.srv")); err == nil {
 			overlay = prefix
+			break
 		}
+	}
+	if overlay == "" {
+		t.Fatal("no robot_interfaces in AMENT_PREFIX_PATH: run these tests by `make test`")
 	}
 	for _, entry := range os.Environ() {
 		name, value, _ := strings.Cut(entry, "=")
@@ -88,7 +91,7 @@ func underlay(t *testing.T) []string {
 		case "AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH", "LD_LIBRARY_PATH", "PYTHONPATH":
 			var kept []string
 			for _, path := range filepath.SplitList(value) {
-				if overlay == "" || path != overlay && !strings.HasPrefix(path, overlay+"/") {
+				if path != overlay && !strings.HasPrefix(path, overlay+"/") {
 					kept = append(kept, path)
 				}
 			}
@@ -96,7 +99,7 @@ func underlay(t *testing.T) []string {
 		}
 		env = append(env, entry)
 	}
-	return env
+	return env, overlay
 }
 
 // build runs `colcon build`, plain but for the arguments given, and returns what it said.
@@ -105,8 +108,20 @@ func (w *workspace) build(t *testing.T, args ...string) string {
 	return w.run(t, w.colcon, append([]string{"build", "--event-handlers", "console_direct+"}, args...)...)
 }
 
-// quick makes a build quicker where the one that a person would run is shown by another test.
-func quick() []string { return []string{"--cmake-args", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Debug"} }
+// prebuilt puts a package robot_interfaces into the workspace that installs what is there already, instead of having it
+// generated and compiled once more.
+func (w *workspace) prebuilt(t *testing.T, install string) {
+	t.Helper()
+	w.write(t, "src/robot_interfaces/package.xml", `<package format="3"><name>robot_interfaces</name><version>3.0.0</version>
+<description>The fleet's own.</description><maintainer email="fleet@robot-platform.org">fleet</maintainer>
+<license>Apache-2.0</license><buildtool_depend>ament_cmake</buildtool_depend>
+<depend>std_msgs</depend><depend>geometry_msgs</depend><export><build_type>ament_cmake</build_type></export></package>
+`)
+	w.write(t, "src/robot_interfaces/CMakeLists.txt", `cmake_minimum_required(VERSION 3.16)
+project(robot_interfaces LANGUAGES NONE)
+find_package(ament_cmake_core REQUIRED)
+`+install+"\nament_package()\n")
+}
 
 // sourced runs a command in a shell in which the workspace was sourced.
 func (w *workspace) sourced(t *testing.T, script string) string {
@@ -118,7 +133,8 @@ func (w *workspace) run(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	var out bytes.Buffer
 	command := exec.CommandContext(t.Context(), name, args...)
-	command.Dir, command.Env = w.dir, underlay(t)
+	command.Dir = w.dir
+	command.Env, _ = split(t)
 	command.Stdout, command.Stderr = &out, &out
 	if err := command.Run(); err != nil {
 		said := out.String()
@@ -154,11 +170,9 @@ func TestColconBuildsInterfacesAndAgent(t *testing.T) {
 // TestColconUsesTheWorkspacesInterfaces has a workspace with a robot_interfaces that has all our types.
 func TestColconUsesTheWorkspacesInterfaces(t *testing.T) {
 	w := newWorkspace(t)
-	if err := os.CopyFS(filepath.Join(w.dir, "src", "robot_interfaces"), os.DirFS("../msgs")); err != nil {
-		t.Fatal(err)
-	}
-	said := w.build(t, quick()...)
-	if !strings.Contains(said, "Using the robot_interfaces in "+w.dir) {
+	_, overlay := split(t)
+	w.prebuilt(t, `install(DIRECTORY "`+overlay+`/" DESTINATION . PATTERN ".manifest" EXCLUDE)`)
+	if said := w.build(t); !strings.Contains(said, "Using the robot_interfaces in "+w.dir) {
 		t.Errorf("colcon build said:\n%s", said)
 	}
 	if got := w.sourced(t, interfaceOf); !strings.Contains(got, "install/robot_interfaces/") {
@@ -182,22 +196,8 @@ func TestColconAddsToTheFleetsInterfaces(t *testing.T) {
 	}
 	w.write(t, "src/robot_interfaces/msg/EmergencyStopState.msg", string(stop)+"string zone\n")
 	w.write(t, "src/robot_interfaces/msg/Dock.msg", "geometry_msgs/Pose pose\n")
-	w.write(t, "src/robot_interfaces/package.xml", `<package format="3"><name>robot_interfaces</name><version>3.0.0</version>
-<description>The fleet's own.</description><maintainer email="fleet@robot-platform.org">fleet</maintainer>
-<license>Apache-2.0</license><buildtool_depend>ament_cmake</buildtool_depend>
-<buildtool_depend>rosidl_default_generators</buildtool_depend><depend>std_msgs</depend><depend>geometry_msgs</depend>
-<member_of_group>rosidl_interface_packages</member_of_group><export><build_type>ament_cmake</build_type></export></package>
-`)
-	w.write(t, "src/robot_interfaces/CMakeLists.txt", `cmake_minimum_required(VERSION 3.16)
-project(robot_interfaces)
-find_package(ament_cmake REQUIRED)
-find_package(rosidl_default_generators REQUIRED)
-find_package(std_msgs REQUIRED)
-find_package(geometry_msgs REQUIRED)
-rosidl_generate_interfaces(robot_interfaces msg/EmergencyStopState.msg msg/Dock.msg DEPENDENCIES std_msgs geometry_msgs)
-ament_package()
-`)
-	if said := w.build(t, quick()...); !strings.Contains(said, "building one with its types and ours") {
+	w.prebuilt(t, `install(DIRECTORY msg DESTINATION share/robot_interfaces)`)
+	if said := w.build(t, "--cmake-args", "-DCMAKE_BUILD_TYPE=None"); !strings.Contains(said, "building one with its types and ours") {
 		t.Errorf("colcon build said:\n%s", said)
 	}
 	got := w.sourced(t, interfaceOf+`python3 -c '

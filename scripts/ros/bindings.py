@@ -2,7 +2,7 @@
 
 The generator writes the include and library folders of every prefix into every package. Here the folders of the ROS 2
 come from CGO_CFLAGS and CGO_LDFLAGS, so that its packages stay in Go's build cache when our own interfaces change; only
-the packages of robot_interfaces name the folder it was built into. Usage: bindings.py GENERATED [OVERLAY]
+the packages of robot_interfaces name the prefix it lies in. Usage: bindings.py GENERATED PREFIX
 """
 
 import pathlib
@@ -14,30 +14,30 @@ FOLDER = re.compile(r'^#cgo (CFLAGS: "-I|LDFLAGS: "-L).*\n', re.MULTILINE)
 BLANK = re.compile(r"\n{3,}")
 
 
-def folders(overlay):
+def folders(prefix):
     """The lines that let a package of robot_interfaces be compiled and linked."""
     return (
-        f'#cgo CFLAGS: "-I{overlay}/include/robot_interfaces"\n'
-        f'#cgo LDFLAGS: "-L{overlay}/lib" "-Wl,-rpath={overlay}/lib"\n'
+        f'#cgo CFLAGS: "-I{prefix}/include/robot_interfaces"\n'
+        f'#cgo LDFLAGS: "-L{prefix}/lib" "-Wl,-rpath={prefix}/lib"\n'
     )
 
 
-def rewrite(text, overlay):
+def rewrite(text, prefix):
     """Return one generated file as we want it."""
     with_folders = FOLDER.search(text)
     text = FOLDER.sub("", text)
-    if with_folders and overlay:
-        text = text.replace("/*\n", "/*\n" + folders(overlay), 1)
+    if with_folders and prefix:
+        text = text.replace("/*\n", "/*\n" + folders(prefix), 1)
     return TAG + BLANK.sub("\n\n", text)
 
 
-def main(generated, overlay=""):
+def main(generated, prefix):
     """Rewrite every Go file below generated."""
     top = pathlib.Path(generated)
     # It imports every message package: nothing needs that, and it would compile them all into each program.
     (top / "msgs.gen.go").unlink(missing_ok=True)
     for path in top.rglob("*.go"):
-        ours = overlay if path.relative_to(top).parts[0] == "robot_interfaces" else ""
+        ours = prefix if path.relative_to(top).parts[0] == "robot_interfaces" else ""
         path.write_text(rewrite(path.read_text(encoding="utf-8"), ours), encoding="utf-8")
 
 

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The Go bindings of the message packages, in internal/rosmsgs: generated, never committed.
-# Sourced after common.sh, find.sh and overlay.sh.
+# Sourced after common.sh and cgo.sh, with AMENT_PREFIX_PATH set.
 
 bindings=$root/internal/rosmsgs
 bindings_import=github.com/robot-platform/robot-ota/internal/rosmsgs
@@ -14,7 +14,7 @@ generate_bindings() {
 	IFS=: read -ra prefixes <<<"$AMENT_PREFIX_PATH"
 	mapfile -t types < <(find "${prefixes[@]/%//share/robot_interfaces}" \
 		\( -name '*.msg' -o -name '*.srv' -o -name '*.action' \) 2>/dev/null | sort)
-	key=$(digest "$root"/scripts/ros/{bindings.sh,bindings.py,rclgo-gen/go.mod} "${overlay:-}" "$AMENT_PREFIX_PATH" "${types[@]}")
+	key=$(digest "$root"/scripts/ros/{bindings.sh,bindings.py,rclgo-gen/go.mod} "$AMENT_PREFIX_PATH" "${types[@]}")
 	if [[ $(cat "$bindings/.key" 2>/dev/null) == "$key" ]]; then return; fi
 	say "bindings: generating Go packages for ${bindings_packages[*]}"
 	locked write_bindings "$key" || exit
@@ -30,7 +30,7 @@ write_bindings() {
 	rm -rf -- "$aside"
 	logged "$log" "generating the Go bindings" "$generator" generate --dest-path "$aside" --cgo-flags-path "" \
 		--ignore-ros-distro-mismatch --message-module-prefix "$bindings_import" "${arguments[@]}"
-	logged "$log" "preparing the Go bindings" python3 "$root/scripts/ros/bindings.py" "$aside" ${overlay:+"$overlay"}
+	logged "$log" "preparing the Go bindings" python3 "$root/scripts/ros/bindings.py" "$aside" "$(interfaces_prefix)"
 	logged "$log" "formatting the Go bindings" gofmt -w "$aside"
 	{ printf '%s\n' "$key" >"$aside/.key" && rm -rf -- "$bindings" && mv -- "$aside" "$bindings"; } ||
 		die "the bindings cannot be put to $bindings: is the disk full, or the folder another user's?"

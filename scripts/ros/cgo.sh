@@ -1,23 +1,34 @@
 # shellcheck shell=bash
 # The flags that Go needs to compile and link against the ROS 2 of AMENT_PREFIX_PATH. rclgo's own name Humble's folders.
-# The folders of `overlay`, where our robot_interfaces was built, stand in its bindings instead, so that a change of it
-# leaves everything else in Go's build cache. But flags from the environment come first: where another prefix has a
-# robot_interfaces as well, ours is put before it.
+# The folders of robot_interfaces stand in its bindings instead, so that a change of it leaves all else in Go's build cache.
 
-# cgo_prefixes: print the prefixes whose folders go into the flags, one a line.
-cgo_prefixes() {
+# interfaces_prefix: print the prefix whose robot_interfaces counts: the first that has one.
+interfaces_prefix() {
 	local prefix prefixes
 	IFS=: read -ra prefixes <<<"$AMENT_PREFIX_PATH"
 	for prefix in "${prefixes[@]}"; do
-		if [[ $prefix != "${overlay:-}" && -d $prefix/share/robot_interfaces ]]; then
-			printf '%s' "${overlay:+$overlay
-}"
-			break
+		if [[ -d $prefix/share/robot_interfaces ]]; then
+			printf '%s\n' "$prefix"
+			return
 		fi
 	done
+}
+
+# cgo_prefixes: print the prefixes whose folders go into the flags, one a line: those that hold more than robot_interfaces
+# and the agent. As flags come before what stands in the bindings, the robot_interfaces that counts is put before another.
+cgo_prefixes() {
+	local prefix prefixes own
+	own=$(interfaces_prefix)
+	IFS=: read -ra prefixes <<<"$AMENT_PREFIX_PATH"
 	for prefix in "${prefixes[@]}"; do
-		if [[ $prefix != "${overlay:-}" ]]; then printf '%s\n' "$prefix"; fi
+		holds_more "$prefix" || continue
+		if [[ -n $own && $prefix != "$own" && -d $prefix/share/robot_interfaces ]]; then printf '%s\n' "$own"; fi
+		printf '%s\n' "$prefix"
 	done
+}
+
+holds_more() {
+	compgen -G "$1/share/*/package.xml" | grep -vE '/share/(robot_interfaces|robot_ota)/package.xml$' >/dev/null
 }
 
 # cgo_cflags: every header folder of the ROS 2 in use.

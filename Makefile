@@ -3,7 +3,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-go lint bench demo clean
+.PHONY: help setup build test test-go lint bench demo deb clean
 
 VERSION = $(shell scripts/version)
 LDFLAGS = -X main.version=$(VERSION)
@@ -43,5 +43,8 @@ bench: build ## compare the agent's flasher with esptool against the same simula
 demo: build ## show three updates from the trigger to the end: confirmed, rolled back, refused
 	@$(ENVIRONMENT) && scripts/demo
 
+deb: setup ## build the Debian packages into dist/
+	@$(ENVIRONMENT) && scripts/deb
+
 clean: ## remove what was built and generated in the tree; the cache stays
-	rm -rf bin .cache internal/rosmsgs agent/internal/esprom/stub/*.json
+	rm -rf bin dist .cache internal/rosmsgs agent/internal/esprom/stub/*.json

@@ -158,7 +158,7 @@ func (nobody) Run(context.Context) error             { return nil }
 // The peer's flash holds the right content from the third hash on only, so that
 // the write is not skipped.
 func TestWriteProtocol(t *testing.T) {
-	data := blockOf(2_000) // one region, one sample; two ROM blocks, one stub block
+	data := blockOf(2_000) // one sector, one sample; two ROM blocks, one stub block
 	const md5Sample, begin, deflBegin = "SPI_FLASH_MD5 0x0+2000", "FLASH_BEGIN 0x0 5 words", "FLASH_DEFL_BEGIN 0x0 5 words"
 	for _, tc := range []struct {
 		name   string

@@ -4,42 +4,38 @@ import (
 	"context"
 	"crypto/md5"
 	"iter"
+	"slices"
 )
 
-// region is what is compared, skipped or written as one: the block that flash
-// chips erase fastest.
-const region = blockErase
-
-// regionState is what is known of a region's content.
-type regionState uint8
+// sectorState is what is known of a sector's content.
+type sectorState uint8
 
 const (
-	wrong   regionState = iota // must be written
+	wrong   sectorState = iota // must be written
 	unsure                     // to be compared
 	correct                    // is what it should be
 )
 
-// plan is what Write knows of each region of its range.
+// plan is what Write knows of each sector of its range, which begins at one.
 type plan struct {
 	off   uint32
 	data  []byte
-	state []regionState
+	state []sectorState
 }
 
 func newPlan(off uint32, data []byte) *plan {
-	p := &plan{off: off, data: data}
-	p.state = make([]regionState, p.index(len(data)-1)-p.index(0)+1)
-	return p
+	return &plan{off: off, data: data, state: make([]sectorState, (len(data)+sectorSize-1)/sectorSize)}
 }
 
-// index is the number, from the start of the flash, of the region that byte i
-// of the data lies in.
-func (p *plan) index(i int) int { return int((uint64(p.off) + uint64(i)) / region) }
-
-// span returns the bytes of data that lie in region k of the plan.
+// span returns the bytes of data that lie in sector k of the plan.
 func (p *plan) span(k int) (from, to int) {
-	base := (p.index(0)+k)*region - int(p.off)
-	return max(0, base), min(len(p.data), base+region)
+	return k * sectorSize, min(len(p.data), (k+1)*sectorSize)
+}
+
+// blockEnd is where the block that byte i of the data lies in ends, or the data.
+func (p *plan) blockEnd(i int) int {
+	left := blockErase - (int64(p.off)+int64(i))%blockErase
+	return int(min(int64(i)+left, int64(len(p.data))))
 }
 
 // done is how many bytes are in place.
@@ -54,7 +50,7 @@ func (p *plan) done() int {
 	return n
 }
 
-// next returns the first run of wrong regions, as bytes of data.
+// next returns the first run of wrong sectors, as bytes of data.
 func (p *plan) next() (from, to int, found bool) {
 	for k, st := range p.state {
 		a, b := p.span(k)
@@ -70,8 +66,8 @@ func (p *plan) next() (from, to int, found bool) {
 	return from, to, found
 }
 
-// mark sets the regions that lie wholly within data[from:to].
-func (p *plan) mark(from, to int, st regionState) {
+// mark sets the sectors that lie wholly within data[from:to].
+func (p *plan) mark(from, to int, st sectorState) {
 	for k := range p.state {
 		if a, b := p.span(k); a >= from && b <= to {
 			p.state[k] = st
@@ -88,8 +84,8 @@ const samples = 8
 // Hashing everything costs the chip up to half a second, for nothing if the
 // slot holds an unrelated image, as it does at nearly every first write. So
 // first a few sectors are compared. If none is right, all is written; if all
-// are, the whole is compared at once; else each region is. It tells whether
-// the whole was found right.
+// are, the whole is compared at once; else each part is. It tells whether the
+// whole was found right.
 func (s *Session) survey(ctx context.Context, p *plan) (bool, error) {
 	same, asked := 0, 0
 	for from := range sampled(len(p.data)) {
@@ -129,21 +125,73 @@ func sampled(n int) iter.Seq[int] {
 	}
 }
 
-// resolve compares the regions that are unsure.
+// resolve compares the sectors that are unsure, those of one block at once.
 func (s *Session) resolve(ctx context.Context, p *plan) error {
-	for k, st := range p.state {
-		if st != unsure {
+	for k := 0; k < len(p.state); k++ {
+		if p.state[k] != unsure {
 			continue
 		}
 		from, to := p.span(k)
+		for end := p.blockEnd(from); to < end && p.state[k+1] == unsure; {
+			k++
+			_, to = p.span(k)
+		}
 		equal, err := s.equal(ctx, p, from, to)
-		if err != nil {
+		switch {
+		case err != nil:
+			return err
+		case equal:
+			p.mark(from, to, correct)
+		default:
+			if err := s.narrow(ctx, p, from, to); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// worthSectors is up to how many sectors of a block it is faster to write one
+// by one than all of it: each costs an erase of its own.
+const worthSectors = 6
+
+// narrow finds out which sectors of data[from:to], which lies in one block and
+// differs, are wrong. A new version or date makes one so, code that moved all:
+// if none of the first, the middle and the last is right, no more are compared.
+func (s *Session) narrow(ctx context.Context, p *plan, from, to int) error {
+	first, n, right := from/sectorSize, (to-from+sectorSize-1)/sectorSize, 0
+	p.mark(from, to, wrong)
+	if n == 1 {
+		return nil
+	}
+	compare := func(i int) error {
+		a, b := p.span(first + i)
+		equal, err := s.equal(ctx, p, a, b)
+		if err == nil && equal {
+			p.mark(a, b, correct)
+			right++
+		}
+		return err
+	}
+	probes := slices.Compact([]int{0, n / 2, n - 1})
+	for _, i := range probes {
+		if err := compare(i); err != nil {
 			return err
 		}
-		p.state[k] = wrong
-		if equal {
-			p.state[k] = correct
+	}
+	if right == 0 {
+		return nil
+	}
+	for i := range n {
+		if slices.Contains(probes, i) {
+			continue
 		}
+		if err := compare(i); err != nil {
+			return err
+		}
+	}
+	if n-right > worthSectors {
+		p.mark(from, to, wrong)
 	}
 	return nil
 }

@@ -68,28 +68,39 @@ func TestAhead(t *testing.T) {
 }
 
 func TestPlan(t *testing.T) {
+	const block, sector = blockErase, sectorSize
 	for _, tc := range []struct {
-		off uint32
-		n   int
-		cut []int // where regions begin
+		off     uint32
+		n       int
+		sectors int
+		ends    []int // of the flash's blocks within the data
 	}{
-		{0, 1, []int{0}},
-		{0, region, []int{0}},
-		{0, region + 1, []int{0, region}},
-		{0x1000, region, []int{0, region - 0x1000}},
-		{0x220000, 3*region - 5, []int{0, region, 2 * region}},
-		{0x7FF000, 0x1000, []int{0}},
+		{0, 1, 1, []int{1}},
+		{0, block, 16, []int{block}},
+		{0, block + 1, 17, []int{block, block + 1}},
+		{0x1000, block, 16, []int{block - sector, block}},
+		{0x220000, 3*block - 5, 48, []int{block, 2 * block, 3*block - 5}},
+		{0x7FF000, sector, 1, []int{sector}},
 	} {
 		t.Run(fmt.Sprintf("%#x+%d", tc.off, tc.n), func(t *testing.T) {
 			p := newPlan(tc.off, make([]byte, tc.n))
-			if len(p.state) != len(tc.cut) {
-				t.Fatalf("%d regions, want %d", len(p.state), len(tc.cut))
+			if len(p.state) != tc.sectors {
+				t.Fatalf("%d sectors, want %d", len(p.state), tc.sectors)
 			}
-			for k, want := range append(tc.cut, tc.n)[:len(tc.cut)] {
+			at := 0
+			for k := range p.state {
 				from, to := p.span(k)
-				if from != want || to != append(tc.cut, tc.n)[k+1] {
-					t.Errorf("region %d is %d to %d", k, from, to)
+				if from != at || to != min(at+sector, tc.n) {
+					t.Errorf("sector %d is %d to %d", k, from, to)
 				}
+				at = to
+			}
+			at = 0
+			for _, end := range tc.ends {
+				if got := p.blockEnd(at); got != end || p.blockEnd(end-1) != end {
+					t.Errorf("the block of %d ends at %d, that of %d at %d, want %d", at, got, end-1, p.blockEnd(end-1), end)
+				}
+				at = end
 			}
 			if from, to, ok := p.next(); !ok || from != 0 || to != tc.n {
 				t.Errorf("first run %d to %d, %v", from, to, ok)
@@ -98,8 +109,9 @@ func TestPlan(t *testing.T) {
 			if _, _, ok := p.next(); ok || p.done() != tc.n {
 				t.Errorf("%d done of %d", p.done(), tc.n)
 			}
-			p.state[len(p.state)-1] = wrong
-			if from, to, ok := p.next(); !ok || from != tc.cut[len(tc.cut)-1] || to != tc.n {
+			last := len(p.state) - 1
+			p.state[last] = wrong
+			if from, to, ok := p.next(); !ok || from != last*sector || to != tc.n {
 				t.Errorf("last run %d to %d, %v", from, to, ok)
 			}
 		})

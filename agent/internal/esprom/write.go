@@ -139,18 +139,18 @@ func (w *writer) prove(ctx context.Context) error {
 	return errDiffers
 }
 
-// writeRun writes data[from:to], which are whole regions.
+// writeRun writes data[from:to], which are whole sectors.
 func (w *writer) writeRun(ctx context.Context, from, to int) error {
 	if w.s.c.stub {
 		return w.deflated(ctx, from, to)
 	}
-	for k := range w.plan.state {
-		if a, b := w.plan.span(k); a >= from && b <= to {
-			if err := w.raw(ctx, a, b); err != nil {
-				return err
-			}
-			w.plan.state[k] = correct
+	for a := from; a < to; {
+		b := min(to, w.plan.blockEnd(a))
+		if err := w.raw(ctx, a, b); err != nil {
+			return err
 		}
+		w.plan.mark(a, b, correct)
+		a = b
 	}
 	return nil
 }

@@ -78,8 +78,10 @@ func TestSkip(t *testing.T) {
 		most uint64 // bytes to the chip
 	}{
 		{"same", data, 1_000},
-		{"one byte", change(300_000), 70_000},
-		{"first and last", change(0, size-1), 140_000},
+		{"one byte", change(300_000), 6_500},
+		{"first and last", change(0, size-1), 11_000},
+		{"three sectors of a block", change(0x10000, 0x14000, 0x18000), 15_000},
+		{"eight sectors of a block", change(0x10000, 0x12000, 0x14000, 0x16000, 0x18000, 0x1A000, 0x1C000, 0x1E000), 45_000},
 		{"interrupted", slices.Concat(data[:400_000], make([]byte, size-400_000)), 230_000},
 		{"unrelated", content(size, 2), 480_000},
 		{"blank", nil, 480_000},

@@ -50,7 +50,7 @@ func cases(o options) []benchCase {
 	all := []benchCase{
 		{overPTY, "first write", other, false, o.runs, []esptoolWay{plain}},
 		{overPTY, "again", same, false, o.runs, []esptoolWay{plain, skip}},
-		{overPTY, "a tenth changed", older, false, o.runs, []esptoolWay{diff}},
+		{overPTY, "few sectors changed", older, false, o.runs, []esptoolWay{diff}},
 		{overRFC2217, "first write", other, false, few, []esptoolWay{plain}},
 		{overRFC2217, "again", same, false, few, []esptoolWay{skip}},
 		{overPTY, "first write, no stub", other, true, 1, []esptoolWay{plain}},

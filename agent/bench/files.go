@@ -36,7 +36,7 @@ type files struct {
 	running []byte // in factory
 	update  []byte
 	other   []byte // unrelated, what a slot holds from the update before last
-	older   []byte // update but for one region in ten
+	older   []byte // update, but for a sector in each tenth region
 }
 
 func (f files) path(name string) string { return filepath.Join(f.dir, name) }
@@ -82,7 +82,7 @@ func prepare(dir string, size int) (files, error) {
 	return f, nil
 }
 
-// older differs from img in every tenth region, in place.
+// older differs from img in one sector of each tenth region, in place.
 func older(img []byte) []byte {
 	old := bytes.Clone(img)
 	for at := region / 2; at < len(old); at += 10 * region {

@@ -56,6 +56,10 @@ func wire(ctx context.Context, a agent) error {
 	if err != nil {
 		return err
 	}
+	probe, err := a.probe(board)
+	if err != nil {
+		return err
+	}
 	core = engine.New(a.engineConfig(), ports, memory, a.log)
 	dog, err := newWatchdog(a.log)
 	if err != nil {
@@ -64,13 +68,16 @@ func wire(ctx context.Context, a agent) error {
 	plan := schedule.New(a.cfg.Server.CheckEvery.Std())
 	g, ctx := errgroup.WithContext(ctx)
 	if withROS {
-		node, err := rosnode.New(a.nodeConfig(core, plan), core, board, a.log)
+		node, err := rosnode.New(a.nodeConfig(core, plan, board), core, board, a.log)
 		if err != nil {
 			return err
 		}
 		g.Go(func() error { return node.Run(ctx) })
 	}
 	g.Go(func() error { return core.Run(ctx) })
+	if probe != nil {
+		g.Go(func() error { probe.Run(ctx); return nil })
+	}
 	g.Go(func() error { return dog.run(ctx, core) })
 	g.Go(func() error { return control.NewServer(core, store, a.log).Serve(ctx, listener) })
 	g.Go(func() error {
@@ -124,7 +131,7 @@ func (a agent) ports(ctx context.Context, held bool, board *robot.Board, store *
 		Source: updateserver.New(updateserver.Config{
 			URL: server, RobotID: a.cfg.Robot.ID, SKU: a.cfg.Robot.SKU, MaxSize: int64(a.cfg.Download.MaxSize),
 		}, http),
-		Images: images, Line: line, Chip: chip, Robot: board, Journal: store,
+		Images: images, Line: line, Chip: chip, Robot: board, Journal: store, Baselines: store,
 	}, nil
 }
 
@@ -168,12 +175,12 @@ func (a agent) engineConfig() engine.Config {
 	}
 }
 
-func (a agent) nodeConfig(core *engine.Engine, plan *schedule.Schedule) rosnode.Config {
+func (a agent) nodeConfig(core *engine.Engine, plan *schedule.Schedule, board *robot.Board) rosnode.Config {
 	t := a.cfg.ROS.Topics
 	return rosnode.Config{
 		RobotID: a.cfg.Robot.ID, Version: a.version, Namespace: a.cfg.ROS.Namespace, Args: append([]string{os.Args[0]}, a.rosArgs...),
 		Topics:         rosnode.Topics{Battery: t.Battery, EStop: t.EStop, Odom: t.Odom, CmdVel: t.CmdVel, Diagnostics: t.Diagnostics},
 		FirmwareStatus: a.cfg.FirmwareStatus(), Keys: a.cfg.FirmwareKeys(),
-		Parameters: a.parameters(core, plan),
+		Parameters: a.parameters(core, plan), Vitals: a.vitals(board),
 	}
 }

@@ -30,6 +30,7 @@ type Config struct {
 	ObserveFor    Duration `yaml:"observe_for"` // watch after a confirmation, 0-30 days; 0: none
 	Gates         Gates    `yaml:"gates"`
 	ROS           ROS      `yaml:"ros"`
+	DTLS          DTLS     `yaml:"dtls"`
 	Log           Log      `yaml:"log"`
 }
 
@@ -232,7 +233,8 @@ func Default() Config {
 				SafetyState: "safety_state", Motors: "motors", SelfTest: "self_test",
 			},
 		},
-		Log: Log{Level: "info", Format: "text"},
+		DTLS: defaultDTLS(),
+		Log:  Log{Level: "info", Format: "text"},
 	}
 }
 

@@ -48,6 +48,7 @@ func (v validator) config(c Config) {
 	between(v, "observe_for", c.ObserveFor, 0, 30*day, "")
 	v.gates(c.Gates)
 	v.ros(c.ROS)
+	v.dtls(c.DTLS)
 	oneOf(v, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(v, "log.format", c.Log.Format, "text", "json")
 }

@@ -75,7 +75,13 @@ type Config struct {
 	Keys           robot.Keys
 	// Parameters are served as the node's own.
 	Parameters []Parameter
+	// Vitals are further values of the agent's own diagnostics; nil: none. It
+	// is asked once a second and must return at once.
+	Vitals func() []Vital
 }
+
+// Vital is a value of the agent's own diagnostics.
+type Vital struct{ Key, Value string }
 
 // Topics of the robot. Names without a leading slash follow the namespace.
 type Topics struct {

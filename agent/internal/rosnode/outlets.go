@@ -76,6 +76,11 @@ func (o *outlets) diagnostics(s update.Status, now time.Time) error {
 			{Key: "agent_version", Value: o.cfg.Version},
 		},
 	}
+	if o.cfg.Vitals != nil {
+		for _, v := range o.cfg.Vitals() {
+			d.Values = append(d.Values, diagnostic_msgs.KeyValue{Key: v.Key, Value: v.Value})
+		}
+	}
 	m := diagnostic_msgs.NewDiagnosticArray()
 	m.Header.Stamp = stamp(now)
 	m.Status = []diagnostic_msgs.DiagnosticStatus{d}

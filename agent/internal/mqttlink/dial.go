@@ -1,0 +1,130 @@
+package mqttlink
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// Bounds of a connection being made, and of the files that it needs.
+const (
+	connectTime = 20 * time.Second
+	maxPEM      = 256 << 10
+	maxPassword = 1 << 10
+)
+
+// dialer makes sessions with the broker. Certificates and password are read
+// for each, so that renewed ones are taken without a restart.
+type dialer struct {
+	cfg  Config
+	host string
+	addr string
+	tls  bool
+	log  *slog.Logger
+}
+
+func newDialer(cfg Config, log *slog.Logger) (*dialer, error) {
+	u, err := url.Parse(cfg.URL)
+	if err != nil || u.Hostname() == "" || u.Scheme != "mqtts" && u.Scheme != "mqtt" {
+		return nil, fmt.Errorf("mqtt.url: %q is no broker: want mqtts://host:port", cfg.URL)
+	}
+	d := &dialer{cfg: cfg, host: u.Hostname(), tls: u.Scheme == "mqtts", log: log}
+	port := "1883"
+	if d.tls {
+		port = "8883"
+	}
+	d.addr = net.JoinHostPort(d.host, cmp.Or(u.Port(), port))
+	return d, nil
+}
+
+// open connects to the broker, TLS included.
+func (d *dialer) open(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	defer cancel()
+	var conn net.Conn
+	var err error
+	nd := &net.Dialer{KeepAlive: 30 * time.Second}
+	if d.tls {
+		var c *tls.Config
+		if c, err = d.config(); err != nil {
+			return nil, err
+		}
+		conn, err = (&tls.Dialer{NetDialer: nd, Config: c}).DialContext(ctx, "tcp", d.addr)
+	} else {
+		conn, err = nd.DialContext(ctx, "tcp", d.addr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &frames{Conn: conn}, nil
+}
+
+func (d *dialer) config() (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: d.host}
+	if d.cfg.CAFile != "" {
+		pem, err := readBounded(d.cfg.CAFile, maxPEM)
+		if err != nil {
+			return nil, fmt.Errorf("mqtt.ca_file: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("mqtt.ca_file: %s holds no certificate in PEM form", d.cfg.CAFile)
+		}
+	}
+	if d.cfg.CertFile == "" {
+		return c, nil
+	}
+	cert, err := readBounded(d.cfg.CertFile, maxPEM)
+	if err != nil {
+		return nil, fmt.Errorf("mqtt.cert_file: %w", err)
+	}
+	key, err := secret(d.cfg.KeyFile, maxPEM)
+	if err != nil {
+		return nil, fmt.Errorf("mqtt.key_file: %w", err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("mqtt.cert_file and key_file: %w", err)
+	}
+	c.Certificates = []tls.Certificate{pair}
+	return c, nil
+}
+
+// login is the user name and password, "" for none.
+func (d *dialer) login() (user, password string, err error) {
+	if d.cfg.PasswordFile == "" {
+		return d.cfg.Username, "", nil
+	}
+	b, err := secret(d.cfg.PasswordFile, maxPassword)
+	if err != nil {
+		return "", "", fmt.Errorf("mqtt.password_file: %w", err)
+	}
+	if password = strings.TrimRight(string(b), "\r\n"); password == "" {
+		return "", "", fmt.Errorf("mqtt.password_file: %s is empty", d.cfg.PasswordFile)
+	}
+	return cmp.Or(d.cfg.Username, d.cfg.RobotID), password, nil
+}
+
+// errOpen says that others may read a secret.
+var errOpen = errors.New("others may read it")
+
+// secret reads a file that nobody else may.
+func secret(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s: %w: chmod 0600 %s", path, errOpen, path)
+	}
+	return readBounded(path, limit)
+}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"net/url"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,13 +43,19 @@ func addTrigger(c *cobra.Command, t *control.Trigger) {
 
 func (a *app) triggerCommand() *cobra.Command {
 	var (
-		t control.Trigger
-		j jobFlags
+		t    control.Trigger
+		j    jobFlags
+		from string
 	)
 	c := &cobra.Command{
 		Use:   "trigger [URL]",
 		Short: "Update the firmware, and show how it goes",
 		Long: `Update the firmware from URL (https), or from what the update server offers.
+
+Without a network, name a signed image or a folder of them on this robot:
+file:///media/… or --from. Of a folder the newest image that fits this robot is
+taken. The agent reads it, so its folder must be listed in server.files and be
+readable for the agent's user; the image is verified like any other.
 
 The progress is shown until the new firmware is confirmed, refused or put back.
 Ctrl-C only stops showing it: the update goes on.
@@ -55,11 +63,22 @@ Ctrl-C only stops showing it: the update goes on.
 ` + exitHelp,
 		Example: `  ota-agent trigger
   ota-agent trigger https://updates.robot-platform.org/v1/artifacts/… --version 0.2.1
+  ota-agent trigger --from /media/usb
   ota-agent trigger --detach --json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: a.talk(func(c *cobra.Command, cl *control.Client, args []string) error {
 			if len(args) == 1 {
 				t.URL = args[0]
+			}
+			if from != "" {
+				if t.URL != "" {
+					return usageError{"name a URL or --from, not both"}
+				}
+				path, err := filepath.Abs(from)
+				if err != nil {
+					return err
+				}
+				t.URL = (&url.URL{Scheme: "file", Path: path}).String()
 			}
 			id, err := cl.Trigger(c.Context(), t)
 			if err != nil {
@@ -69,6 +88,7 @@ Ctrl-C only stops showing it: the update goes on.
 		}),
 	}
 	addTrigger(c, &t)
+	c.Flags().StringVar(&from, "from", "", "a signed image on this robot, or a folder of them: `PATH`")
 	j.add(c)
 	return c
 }

@@ -106,8 +106,13 @@ func (a agent) ports(ctx context.Context, held bool, board *robot.Board, store *
 	if err != nil {
 		return none, err
 	}
+	id, err := image.ParseChip(a.cfg.Serial.Chip)
+	if err != nil {
+		return none, fmt.Errorf("serial.chip: %w", err)
+	}
 	images, err := fetch.New(fetch.Config{
 		Dir: filepath.Join(a.cfg.StateDir, "images"), Keys: a.keys,
+		Files: a.cfg.Server.Files, Robot: image.Policy{Chip: id, SKU: a.cfg.Robot.SKU},
 		MaxSize: int64(a.cfg.Download.MaxSize), MinSpeed: int64(a.cfg.Download.MinSpeed),
 		Patience: a.cfg.Download.Patience.Std(), GiveUp: a.cfg.Download.GiveUp.Std(), OnRetry: hitch, Keep: a.cfg.Download.Keep,
 	}, http, a.log)

@@ -57,6 +57,9 @@ type Server struct {
 	// AllowPrivate lets other hosts than the update server have loopback,
 	// private and link-local addresses.
 	AllowPrivate bool `yaml:"allow_private"`
+	// Files are folders from which file:// URLs may take signed images;
+	// absolute, empty: none.
+	Files []string `yaml:"files"`
 }
 
 // Download bounds one download.

@@ -59,7 +59,7 @@ func TestExampleShowsEveryKeyWithItsDefault(t *testing.T) {
 		}
 		return argv
 	}
-	c.Server.AllowHosts = empty(c.Server.AllowHosts)
+	c.Server.AllowHosts, c.Server.Files = empty(c.Server.AllowHosts), empty(c.Server.Files)
 	c.Serial.Reset.Command.Bootloader = empty(c.Serial.Reset.Command.Bootloader)
 	c.Serial.Reset.Command.Run = empty(c.Serial.Reset.Command.Run)
 	c.MicroROS.Stop, c.MicroROS.Start = empty(c.MicroROS.Stop), empty(c.MicroROS.Start)

@@ -45,6 +45,8 @@ func TestFaultsAreNamed(t *testing.T) {
 		"password in url":  {"server: {url: \"https://me:hunter2@updates.example.org\"}\n", `server.url: holds a user or password: put a token into a file and name it in server.token_file`},
 		"no url":           {"server: {url: updates}\n", `server.url: "updates" is no address: want https://host or https://host:port`},
 		"host":             {"server: {allow_hosts: [\"https://cdn\"]}\n", `server.allow_hosts: "https://cdn" is no host: want "host", "host:port" or "*.domain"`},
+		"relative folder":  {"server: {files: [media]}\n", `server.files: "media": want an absolute path`},
+		"every folder":     {"server: {files: [/]}\n", `server.files: "/" is every folder there is`},
 		"half a pair":      {"server: {cert_file: /etc/robot.pem}\n", `agent.yaml:2:21: server.cert_file: a certificate and its key go together`},
 		"keep none":        {"download: {keep: 0}\n", `download.keep: 0 is out of range: want 1 to 100`},
 		"no list":          {"trust: {keys: /etc/key.der}\n", `agent.yaml:2:15: trust.keys: want a list, such as ["one", "two"], got the text "/etc/key.der"`},

@@ -98,6 +98,12 @@ func (v validator) server(s Server) {
 	if s.CheckEvery != 0 {
 		between(v, "server.check_every", s.CheckEvery, Duration(10*time.Second), 30*day, ", or 0 for never")
 	}
+	for _, f := range s.Files {
+		v.absolute("server.files", f)
+		if filepath.Clean(f) == "/" {
+			v.wrong("server.files", "%q is every folder there is: name those on which media are mounted, such as /media", clip(f))
+		}
+	}
 	for _, h := range s.AllowHosts {
 		if !hostPattern.MatchString(h) {
 			v.wrong("server.allow_hosts", `%q is no host: want "host", "host:port" or "*.domain"`, clip(h))

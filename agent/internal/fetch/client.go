@@ -32,6 +32,11 @@ type Config struct {
 	// MaxSize of a signed file in bytes; 0 or more than an image can have:
 	// what an image can have.
 	MaxSize int64
+	// Files are the folders from which file:// URLs are taken, absolute; none:
+	// no file is.
+	Files []string
+	// Robot says which images of a folder fit: its Chip and SKU count.
+	Robot image.Policy
 	// MinSpeed in bytes per second. A connection that is slower for Patience
 	// (0: 30 s) is made anew; with 0 only one on which nothing comes at all.
 	MinSpeed int64
@@ -112,6 +117,9 @@ func (c *Client) Download(ctx context.Context, o Offer, progress func(done, tota
 		return "", 0, err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
+	if file, local := localPath(o); local {
+		return c.takeLocal(ctx, o, file, p, progress)
+	}
 	if err := c.store.room(max(o.Size, p.m.Size) - p.n); err != nil {
 		return "", 0, errors.Join(err, p.discard())
 	}
@@ -127,9 +135,7 @@ func (c *Client) check(o Offer) error {
 	switch {
 	case err != nil || u.Scheme == "":
 		return refusef("url_refused", "the image's URL cannot be read: want https://host/path")
-	case u.Scheme == "file":
-		return refusef("url_refused", "images are not taken from files on this robot; name an https:// URL")
-	case u.Scheme != "https":
+	case u.Scheme != "https" && u.Scheme != "file":
 		return refusef("url_refused", "images are fetched over https:// only, not %.20q", u.Scheme+"://")
 	case o.SHA256 != "" && !isSHA256(o.SHA256):
 		return refusef("bad_offer", "the offered SHA-256 is not 64 lower-case hex digits")

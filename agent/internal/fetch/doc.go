@@ -20,6 +20,12 @@
 // the whole must have. A whole of several pieces that has another SHA-256 than
 // the offer's is fetched once more in one piece before it is refused.
 //
+// Files of this robot (file:// URLs, for a hall without a network) go the same
+// way: copied into the store, verified there. Who names one is trusted no more
+// than who names a server: it must lie in a folder that the configuration
+// opens, be a regular file and no link, and have a bounded size. Of a folder
+// the newest image is taken that verifies for this robot.
+//
 // Attacks. Endless data: the size is known and bounded before the first byte
 // is written. Slow retrieval: a lower bound on speed, and on progress across
 // connections. Mix-and-match of pieces: ETag, SHA-256, and in the end the

@@ -21,7 +21,8 @@ type RefusedError struct {
 func (e *RefusedError) Error() string { return e.text }
 
 // Code names the refusal for machines: url_refused, bad_offer, too_large,
-// size_mismatch, size_unknown, endless_data, encoded, unsafe_store.
+// size_mismatch, size_unknown, endless_data, encoded, unsafe_store; of files
+// on this robot: file_refused, file_unreadable, no_image.
 func (e *RefusedError) Code() string { return e.code }
 
 // Final: it does not help to try again.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path"
 	"strings"
 	"unicode"
 )
@@ -23,6 +24,9 @@ var ErrRequest = errors.New("bad request")
 func (r Request) Validate() error {
 	if err := validURL(r.URL); err != nil {
 		return err
+	}
+	if r.Local() && r.Origin != FromCLI && r.Origin != FromROS {
+		return fmt.Errorf("%w: a file:// url is taken from this robot alone: from ota-agent trigger or /ota/trigger", ErrRequest)
 	}
 	if r.SHA256 != "" && !isSHA256(r.SHA256) {
 		return fmt.Errorf("%w: sha256 must be 64 lower-case hex digits (the SHA-256 of the whole signed file), not %q", ErrRequest, cut(r.SHA256))
@@ -46,6 +50,12 @@ func (r Request) Normalized() Request {
 	return r
 }
 
+// Local says that the image is a file of this robot, or lies in a folder of it.
+func (r Request) Local() bool {
+	u, err := url.Parse(r.URL)
+	return err == nil && u.Scheme == "file"
+}
+
 func validURL(s string) error {
 	if s == "" {
 		return nil
@@ -63,12 +73,30 @@ func validURL(s string) error {
 	switch {
 	case u.User != nil: // said without repeating it
 		return fmt.Errorf("%w: the url holds a user or password: it would end up in logs", ErrRequest)
+	case u.Scheme == "file":
+		return validFile(u)
 	case u.Scheme != "https":
-		return fmt.Errorf("%w: the url must begin with https://, not %q", ErrRequest, cut(s))
+		return fmt.Errorf("%w: the url must begin with https://, or with file:// for a file of this robot, not %q", ErrRequest, cut(s))
 	case u.Hostname() == "":
 		return fmt.Errorf("%w: the url %q names no host", ErrRequest, cut(s))
 	case u.Fragment != "":
 		return fmt.Errorf("%w: the url has a fragment (#…), which no server ever sees", ErrRequest)
+	}
+	return nil
+}
+
+// validFile checks what a file URL (RFC 8089) says. Which folders are open to
+// it is for those who read the file to decide.
+func validFile(u *url.URL) error {
+	switch p := u.Path; {
+	case u.Host != "" || u.Opaque != "" || !strings.HasPrefix(p, "/"):
+		return fmt.Errorf("%w: a file's url needs three slashes: want file:///media/usb/image.signed, not %q", ErrRequest, cut(u.String()))
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return fmt.Errorf("%w: the file's url has a query or fragment; write ? and # in a name as %%3F and %%23", ErrRequest)
+	case strings.ContainsFunc(p, unprintable):
+		return fmt.Errorf("%w: the file's name holds control characters", ErrRequest)
+	case path.Clean(p) != p && path.Clean(p)+"/" != p:
+		return fmt.Errorf("%w: the file's path %q holds . or .. or a double slash: want the path as it is", ErrRequest, cut(p))
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		robotCommand(), imageCommand(), slotsCommand(), stateCommand(),
 		resetCommand(), powerCommand(), cableCommand(), faultCommand(),
-		batteryCommand(), estopCommand(), velocityCommand(),
+		batteryCommand(), estopCommand(), velocityCommand(), dtlsCommand(),
 	)
 	return root
 }

@@ -30,6 +30,7 @@ type robotOptions struct {
 	tableOffset                      uint32
 	battery                          float64
 	selfTest, start                  time.Duration
+	dtls                             dtlsOptions
 }
 
 func robotCommand() *cobra.Command {
@@ -69,6 +70,7 @@ When the line "ready" is printed, everything that was asked for is served.`,
 	f.Float64Var(&o.battery, "battery", robot.DefaultBattery, "charge to begin with, 0-1")
 	f.DurationVar(&o.selfTest, "self-test", espsim.DefaultSelfTest, "how long the firmware's self-test takes")
 	f.DurationVar(&o.start, "app-start", espsim.DefaultAppStart, "how long the firmware takes to its first word")
+	o.dtls.flags(c)
 	f.BoolVar(&o.ros, "ros", false, "publish the robot's topics in ROS 2 while the firmware runs")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log what the chip does")
 	return c
@@ -148,8 +150,12 @@ func runRobot(ctx context.Context, o robotOptions, args []string, out, errOut io
 	if err != nil {
 		return errors.Join(err, cancelled(g))
 	}
+	control, err := o.dtls.serve(ctx, g, r, links, robot.Control(r, links), log)
+	if err != nil {
+		return errors.Join(err, cancelled(g))
+	}
 	if o.control != "" {
-		if err := serveControl(ctx, g, o.control, robot.Control(r, links)); err != nil {
+		if err := serveControl(ctx, g, o.control, control); err != nil {
 			return errors.Join(err, cancelled(g))
 		}
 	}
@@ -174,7 +180,7 @@ func (o robotOptions) announce(out io.Writer, links map[string]string) {
 		rollback = "without rollback"
 	}
 	fmt.Fprintf(out, "%s: %s, boot loader %s\n", o.id, o.model, rollback)
-	for _, kind := range []string{"pty", "rfc2217"} {
+	for _, kind := range []string{"pty", "rfc2217", "dtls"} {
 		if l := links[kind]; l != "" {
 			fmt.Fprintf(out, "%s\t%s\n", kind, l)
 		}

@@ -196,6 +196,15 @@ func TestNothingIsLostBetweenLooksOfOneMoment(t *testing.T) {
 	}
 }
 
+func TestReadingsFarApartSayNothingOfTheDrain(t *testing.T) {
+	for gap, want := range map[float64]float64{60: 60, 60.1: 0} {
+		a := robot.Facts{}.With(robot.Battery{Fraction: 0.5, At: noon})
+		if got := between(a, a.With(robot.Battery{Fraction: 0.49, At: at(gap)}), gap); got.Discharging != want {
+			t.Errorf("%v s apart: %+v", gap, got)
+		}
+	}
+}
+
 func TestTrialCounts(t *testing.T) {
 	p := DefaultTrialPolicy()
 	p.Window = 10 * time.Minute

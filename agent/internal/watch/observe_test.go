@@ -97,6 +97,22 @@ func TestObservedEStop(t *testing.T) {
 	}
 }
 
+func TestAnOperatorsStopDoesNotExcuseTheNext(t *testing.T) {
+	for name, between := range map[string]robot.EStop{"released": {At: at(3)}, "in recovery": {State: robot.EStopRecovery, At: at(3)}} {
+		f := confirmed(robot.Facts{}, 1, 7).With(robot.EStop{At: noon})
+		o := NewObservation(DefaultObservePolicy(), next, f, noon)
+		var a *Alarm
+		for i, e := range []robot.EStop{
+			{Stopped: true, Reason: "operator", At: at(2)}, {Stopped: true, Reason: "still", At: at(2.5)}, between,
+			{Stopped: true, Reason: "overcurrent", At: at(4)},
+		} {
+			if o, a = o.Look(f.With(e), e.At); (a != nil) != (i == 3) {
+				t.Errorf("%s, step %d: %+v", name, i, a)
+			}
+		}
+	}
+}
+
 func TestObservedStranger(t *testing.T) {
 	f := confirmed(robot.Facts{}, 1, 7)
 	o := NewObservation(DefaultObservePolicy(), next, f, noon)

@@ -22,7 +22,8 @@ func TestObservedReboots(t *testing.T) {
 		{"none", nil, false},
 		{"three in five minutes", map[float64]uint64{10: 8, 100: 9, 200: 10}, false},
 		{"four in five minutes", map[float64]uint64{10: 8, 100: 9, 200: 10, 305: 11}, true},
-		{"four in more than that", map[float64]uint64{10: 8, 100: 9, 200: 10, 320: 11}, false},
+		{"four in five minutes to the second", map[float64]uint64{10: 8, 100: 9, 200: 10, 310: 11}, true},
+		{"four in more than that", map[float64]uint64{10: 8, 100: 9, 200: 10, 315: 11}, false},
 		{"many at once", map[float64]uint64{50: 90}, true},
 		{"counter starts again", map[float64]uint64{50: 0}, false},
 	}

@@ -110,6 +110,29 @@ func TestFirmwareThatRefusesHandshakesIsPutBack(t *testing.T) {
 	})
 }
 
+func TestFirmwareThatEmptiesTheBatteryIsPutBack(t *testing.T) {
+	// A tenth of the charge in an hour, as an earlier run of the agent has seen.
+	s := shelf{tally: watch.Tally{Seconds: 3600, Used: 1, Discharging: 36000}}
+	probed(t, &s, func() bool { return false }, func(t *testing.T, r *rig, e *engine.Engine) {
+		trigger(t, e)
+		wait(t, e, update.Observing)
+		began := time.Now()
+		for e.Status().State == update.Observing && time.Since(began) < 30*time.Minute {
+			time.Sleep(10 * time.Second)
+			r.mu.Lock()
+			r.battery -= 0.4 / 360
+			r.mu.Unlock()
+		}
+		st := wait(t, e, update.RolledBack)
+		if st.Failure == nil || st.Failure.Code != watch.CodeDrain {
+			t.Fatalf("%+v", st.Failure)
+		}
+		if took := time.Since(began); took < 10*time.Minute || took > 12*time.Minute {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
 func TestAnOperatorAnnouncesStopsByAnInhibitor(t *testing.T) {
 	for owner, want := range map[string]update.State{"Operator Jane": update.Observing, "docking": update.RolledBack} {
 		play(t, func(t *testing.T, r *rig, e *engine.Engine) {

@@ -6,6 +6,7 @@ stub_folder=$root/agent/internal/esprom/stub
 tools_file=$root/.cache/tools.env
 golangci_version=v2.15.0
 nfpm_version=v2.43.0
+debian_suite=bookworm
 
 # setup_tools: esptool, the flasher stubs out of it, and .cache/tools.env that names them.
 setup_tools() {
@@ -72,4 +73,24 @@ build_nfpm() {
 		env -u CGO_CFLAGS -u CGO_LDFLAGS -u GOFLAGS CGO_ENABLED=0 GOBIN="$nfpm.new" \
 		go install "github.com/goreleaser/nfpm/v2/cmd/nfpm@$nfpm_version"
 	rm -rf -- "$nfpm" && mv -- "$nfpm.new" "$nfpm"
+}
+
+# setup_debian: a clean Debian that packages are tried in; prints its folder. Nobody writes into it.
+setup_debian() {
+	local dir=$cache/debian-$debian_suite-1
+	need debootstrap "apt-get install debootstrap"
+	if [[ ! -f $dir/.complete ]]; then locked build_debian "$dir" || exit; fi
+	printf '%s\n' "$dir"
+}
+
+build_debian() {
+	local dir=$1 log=$1.log
+	if [[ -f $dir/.complete ]]; then return; fi
+	say "debian: installing a minimal $debian_suite into $dir"
+	: >"$log"
+	rm -rf -- "$dir"
+	logged "$log" "installing Debian (is its mirror reachable?)" \
+		debootstrap --variant=minbase --include=systemd,udev "$debian_suite" "$dir"
+	rm -rf -- "$dir/var/cache/apt" "$dir/var/lib/apt/lists"
+	touch "$dir/.complete"
 }

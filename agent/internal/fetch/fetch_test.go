@@ -408,11 +408,11 @@ func TestRefusedDownloads(t *testing.T) {
 func TestRefusedURLs(t *testing.T) {
 	c := newClient(t, Config{}, nobody{t})
 	for url, want := range map[string]string{
-		"":                        "the image's URL cannot be read: want https://host/path",
-		"updates.example.org/x":   "the image's URL cannot be read: want https://host/path",
-		"https://a b/":            "the image's URL cannot be read: want https://host/path",
-		"http://a.example/x":      `images are fetched over https:// only, not "http://"`,
-		"ftp://a.example/x":       `images are fetched over https:// only, not "ftp://"`,
+		"":                      "the image's URL cannot be read: want https://host/path",
+		"updates.example.org/x": "the image's URL cannot be read: want https://host/path",
+		"https://a b/":          "the image's URL cannot be read: want https://host/path",
+		"http://a.example/x":    `images are fetched over https:// only, not "http://"`,
+		"ftp://a.example/x":     `images are fetched over https:// only, not "ftp://"`,
 	} {
 		_, _, err := c.Download(t.Context(), Offer{URL: url}, nil)
 		if err == nil || err.Error() != want || codeOf(err) != "url_refused" {

@@ -18,6 +18,7 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/fetch"
 	"github.com/robot-platform/robot-ota/agent/internal/httpguard"
 	"github.com/robot-platform/robot-ota/agent/internal/journal"
+	"github.com/robot-platform/robot-ota/agent/internal/mqttlink"
 	"github.com/robot-platform/robot-ota/agent/internal/preflight"
 	"github.com/robot-platform/robot-ota/agent/internal/robot"
 	"github.com/robot-platform/robot-ota/agent/internal/rosnode"
@@ -56,6 +57,13 @@ func wire(ctx context.Context, a agent) error {
 	if err != nil {
 		return err
 	}
+	link, err := a.link(memory)
+	if err != nil {
+		return err
+	}
+	if link != nil {
+		ports.Observer = link
+	}
 	probe, err := a.probe(board)
 	if err != nil {
 		return err
@@ -73,6 +81,9 @@ func wire(ctx context.Context, a agent) error {
 			return err
 		}
 		g.Go(func() error { return node.Run(ctx) })
+	}
+	if link != nil {
+		g.Go(func() error { return link.Run(ctx, core) })
 	}
 	g.Go(func() error { return core.Run(ctx) })
 	if probe != nil {
@@ -138,6 +149,19 @@ func (a agent) ports(ctx context.Context, held bool, board *robot.Board, store *
 		}, http),
 		Images: images, Line: line, Chip: chip, Robot: board, Journal: store, Baselines: store,
 	}, nil
+}
+
+// link is the line to the fleet's broker; nil: there is none.
+func (a agent) link(m update.Memory) (*mqttlink.Link, error) {
+	c := a.cfg.MQTT
+	if c.URL == "" {
+		return nil, nil //nolint:nilnil // no link is no error
+	}
+	return mqttlink.New(mqttlink.Config{
+		URL: c.URL, RobotID: a.cfg.Robot.ID, SKU: a.cfg.Robot.SKU, StateDir: a.cfg.StateDir,
+		CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile,
+		Username: c.Username, PasswordFile: c.PasswordFile, KeepAlive: c.KeepAlive.Std(), Version: a.version,
+	}, m, a.log)
 }
 
 // lockDir is where the serial port's lock file goes; "" lets serialport choose.

@@ -31,6 +31,7 @@ type Config struct {
 	Gates         Gates    `yaml:"gates"`
 	ROS           ROS      `yaml:"ros"`
 	DTLS          DTLS     `yaml:"dtls"`
+	MQTT          MQTT     `yaml:"mqtt"`
 	Log           Log      `yaml:"log"`
 }
 
@@ -194,6 +195,19 @@ type Keys struct {
 	SelfTest    string `yaml:"self_test"`
 }
 
+// MQTT is the line to the fleet's broker.
+type MQTT struct {
+	// URL is mqtts://host or mqtts://host:port; mqtt:// only for a broker on
+	// this computer; "": none.
+	URL          string   `yaml:"url"`
+	CAFile       string   `yaml:"ca_file"`       // PEM; "": the system's
+	CertFile     string   `yaml:"cert_file"`     // the robot's certificate, PEM; "": none
+	KeyFile      string   `yaml:"key_file"`      // its private key, PEM, mode 0600; "": none
+	Username     string   `yaml:"username"`      // "": the robot's id, where there is a password
+	PasswordFile string   `yaml:"password_file"` // holds the password, mode 0600; "": none
+	KeepAlive    Duration `yaml:"keepalive"`     // silence after which the line is tried, whole seconds, 5 s - 20 min
+}
+
 // Log is what the agent writes to its standard error.
 type Log struct {
 	Level  string `yaml:"level"`  // debug, info, warn or error
@@ -236,6 +250,7 @@ func Default() Config {
 				SafetyState: "safety_state", Motors: "motors", SelfTest: "self_test",
 			},
 		},
+		MQTT: MQTT{KeepAlive: Duration(30 * time.Second)},
 		DTLS: defaultDTLS(),
 		Log:  Log{Level: "info", Format: "text"},
 	}

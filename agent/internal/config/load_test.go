@@ -108,6 +108,7 @@ microros:
   start: [/usr/bin/docker, start, uros]
 gates: {min_battery: 0, max_linear: 1}
 ros: # nothing here: all defaults
+mqtt: {url: "mqtt://localhost:1883", keepalive: 1m}
 log: {level: debug, format: json}
 `))
 	if err != nil {
@@ -124,6 +125,9 @@ log: {level: debug, format: json}
 	}
 	if c.Gates.MinBattery != 0 || c.Gates.MaxLinear != 1 || c.ROS.Topics.Odom != "odom" {
 		t.Errorf("gates %+v, ros %+v", c.Gates, c.ROS)
+	}
+	if c.MQTT.URL != "mqtt://localhost:1883" || c.MQTT.KeepAlive.Std() != time.Minute {
+		t.Errorf("mqtt %+v", c.MQTT)
 	}
 	if got := c.FirmwareStatus(); got != "r-7/firmware" {
 		t.Errorf("firmware status %q", got)

@@ -49,6 +49,7 @@ func (v validator) config(c Config) {
 	v.gates(c.Gates)
 	v.ros(c.ROS)
 	v.dtls(c.DTLS)
+	v.mqtt(c.MQTT)
 	oneOf(v, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(v, "log.format", c.Log.Format, "text", "json")
 }

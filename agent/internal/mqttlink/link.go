@@ -185,14 +185,14 @@ func (l *Link) act(ctx context.Context, e Commands, a action) (string, *refusal)
 // maxRefused refusals of repeated messages are remembered.
 const maxRefused = 256
 
-// told says whether the same refusal of the same message was told already: a
-// retained message comes with every connection, and one that was not
-// acknowledged in time comes again.
+// told says whether there is nothing new to tell: a retained message comes with
+// every connection, and one that was not acknowledged in time comes again
+// without anybody having sent it twice.
 func (l *Link) told(m message, bad *refusal) bool {
 	key := string(m.verb) + " " + bad.code + " " + m.digest()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if (m.retained || m.again) && l.refused[key] {
+	if m.again && bad.code == codeDuplicate || (m.retained || m.again) && l.refused[key] {
 		return true
 	}
 	if len(l.refused) >= maxRefused {

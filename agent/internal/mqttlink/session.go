@@ -40,6 +40,10 @@ const (
 	writeTime = 10 * time.Second
 	pingTime  = 10 * time.Second
 	goodbye   = 250 // milliseconds
+
+	numberInUse    = 0x91 // MQTT 5, section 3.9.3
+	subscribeTries = 40
+	subscribePause = 250 * time.Millisecond
 )
 
 // Errors of a session.
@@ -79,7 +83,7 @@ func (d *dialer) session(ctx context.Context, arrived func(delivery)) (session, 
 	o := mqtt.NewClientOptions().AddBroker("tcp://"+d.addr).
 		SetProtocolVersion(4).SetClientID(clientID(d.cfg.RobotID)).SetUsername(user).SetPassword(password).
 		SetCleanSession(false).SetAutoReconnect(false).SetConnectRetry(false).SetOrderMatters(true).
-		SetAutoAckDisabled(true).SetKeepAlive(d.cfg.KeepAlive).SetPingTimeout(pingTime).
+		SetAutoAckDisabled(true).SetKeepAlive(d.cfg.KeepAlive).SetPingTimeout(min(pingTime, d.cfg.KeepAlive)).
 		SetConnectTimeout(connectTime).SetWriteTimeout(writeTime).
 		SetBinaryWill(s.base+"ota/online", will, 1, true).
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { s.arrived(m, arrived) }).
@@ -130,16 +134,37 @@ func (s *pahoSession) arrived(m mqtt.Message, arrived func(delivery)) {
 
 func (s *pahoSession) subscribe(ctx context.Context) error {
 	for _, v := range verbs() { // one by one: what a broker answers to many at once may not fit the question
-		topic := s.base + "commands/" + string(v)
+		if err := s.subscribeTo(ctx, s.base+"commands/"+string(v)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// subscribeTo asks again where the broker says that the packet's number is in
+// use: mochi does as long as a message of its own with that number is not
+// acknowledged.
+func (s *pahoSession) subscribeTo(ctx context.Context, topic string) error {
+	for tries := 1; ; tries++ {
 		token := s.client.Subscribe(topic, 1, nil)
 		if err := s.wait(ctx, token); err != nil {
 			return fmt.Errorf("subscribe to %s: %w", topic, err)
 		}
-		if t, ok := token.(*mqtt.SubscribeToken); ok && t.Result()[topic] > 2 {
+		t, ok := token.(*mqtt.SubscribeToken)
+		if !ok || t.Result()[topic] <= 2 {
+			return nil
+		}
+		if t.Result()[topic] != numberInUse || tries == subscribeTries {
 			return fmt.Errorf("subscribe to %s: %w", topic, errRefused)
 		}
+		pause := time.NewTimer(subscribePause)
+		select {
+		case <-pause.C:
+		case <-s.gone:
+		case <-ctx.Done():
+		}
+		pause.Stop()
 	}
-	return nil
 }
 
 func (s *pahoSession) publish(ctx context.Context, topic string, retained bool, payload []byte) error {

@@ -1,0 +1,254 @@
+package mqttlink
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/robot-platform/robot-ota/agent/internal/update"
+)
+
+// air is a broker in fake time.
+type air struct {
+	mu    sync.Mutex
+	fail  error       // of dialling
+	tries []time.Time // to connect
+	said  []saying
+	open  *airSession
+	hold  time.Duration // until it throws a robot out; 0: never
+}
+
+type saying struct {
+	topic   string
+	payload string
+	at      time.Time
+}
+
+type airSession struct {
+	air  *air
+	once sync.Once
+	gone chan struct{}
+}
+
+func (a *air) dial(_ context.Context, _ func(delivery)) (session, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tries = append(a.tries, time.Now())
+	if a.fail != nil {
+		return nil, a.fail
+	}
+	s := &airSession{air: a, gone: make(chan struct{})}
+	if a.hold > 0 {
+		time.AfterFunc(a.hold, s.end)
+	}
+	a.open = s
+	return s, nil
+}
+
+func (s *airSession) end()                            { s.once.Do(func() { close(s.gone) }) }
+func (s *airSession) subscribe(context.Context) error { return nil }
+func (s *airSession) lost() <-chan struct{}           { return s.gone }
+func (s *airSession) why() error                      { return errGone }
+func (s *airSession) close()                          { s.end() }
+
+func (s *airSession) publish(_ context.Context, topic string, _ bool, payload []byte) error {
+	select {
+	case <-s.gone:
+		return errGone
+	default:
+	}
+	s.air.mu.Lock()
+	defer s.air.mu.Unlock()
+	s.air.said = append(s.air.said, saying{topic, string(payload), time.Now()})
+	return nil
+}
+
+func (a *air) set(f func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f()
+}
+
+// on are the things said on a topic.
+func (a *air) on(topic string) (out []saying) {
+	a.set(func() {
+		for _, s := range a.said {
+			if s.topic == topic {
+				out = append(out, s)
+			}
+		}
+	})
+	return out
+}
+
+// aloft runs f over a link whose broker is a, in fake time.
+func aloft(t *testing.T, a *air, f func(t *testing.T, l *Link, e *fake)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		l, err := New(Config{URL: "mqtts://broker", RobotID: "r1", StateDir: t.TempDir()}, update.New(), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.dial = a.dial
+		e := newFake()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if err := l.Run(ctx, e); err != nil {
+				t.Error(err)
+			}
+		}()
+		defer func() { cancel(); <-done }()
+		f(t, l, e)
+	})
+}
+
+// TestAnHourWithoutBroker: it is tried again and again, ever more seldom, and
+// what happened meanwhile is told.
+func TestAnHourWithoutBroker(t *testing.T) {
+	a := &air{fail: errors.New("no route to host")}
+	aloft(t, a, func(t *testing.T, l *Link, _ *fake) {
+		for range 60 {
+			steps(l, 1) // does not wait for a broker
+			time.Sleep(time.Minute)
+		}
+		a.mu.Lock()
+		n := len(a.tries)
+		for i := 1; i < n; i++ {
+			if gap := a.tries[i].Sub(a.tries[i-1]); gap > maxWait || gap < firstWait/2 || i > 8 && gap < maxWait/2 {
+				t.Errorf("pause %d is %s", i, gap)
+			}
+		}
+		if n < 30 || n > 75 {
+			t.Errorf("%d tries in an hour", n)
+		}
+		a.fail = nil
+		a.mu.Unlock()
+		time.Sleep(maxWait)
+		if got := a.on("ota/event"); len(got) != 60 {
+			t.Errorf("%d events, want 60", len(got))
+		}
+	})
+}
+
+// TestThrownOut: a broker that takes robots in and throws them out at once is
+// not asked every second.
+func TestThrownOut(t *testing.T) {
+	a := &air{hold: 10 * time.Second}
+	aloft(t, a, func(t *testing.T, _ *Link, _ *fake) {
+		time.Sleep(time.Hour)
+		a.mu.Lock()
+		if n := len(a.tries); n > 75 {
+			t.Errorf("%d tries in an hour", n)
+		}
+		a.hold = 0
+		a.mu.Unlock()
+		time.Sleep(10 * time.Minute)
+		a.set(func() { a.tries = nil; a.open.end() })
+		lost := time.Now()
+		time.Sleep(10 * time.Second)
+		if len(a.tries) != 1 || a.tries[0].Sub(lost) > firstWait {
+			t.Errorf("after a connection that held: %v", a.tries)
+		}
+	})
+}
+
+func TestJitter(t *testing.T) {
+	seen := map[time.Duration]bool{}
+	for range 100 {
+		d := jitter(time.Minute)
+		if seen[d] = true; d < 30*time.Second || d >= time.Minute {
+			t.Errorf("%s", d)
+		}
+	}
+	if len(seen) < 90 {
+		t.Errorf("%d different pauses of 100", len(seen))
+	}
+}
+
+// TestStatusPace: a change of state is told at once, progress once a second,
+// and nothing is said where nothing changes.
+func TestStatusPace(t *testing.T) {
+	a := &air{}
+	aloft(t, a, func(t *testing.T, _ *Link, e *fake) {
+		time.Sleep(time.Hour)
+		if got := a.on("ota/status"); len(got) != 1 {
+			t.Fatalf("an idle robot said %d statuses in an hour", len(got))
+		}
+		began := time.Now()
+		for i := range 100 { // ten seconds of a download
+			e.set(func(s *update.Status) {
+				s.State, s.BytesDone, s.Message = update.Downloading, int64(i+1), fmt.Sprint(i)
+			})
+			time.Sleep(100 * time.Millisecond)
+		}
+		e.set(func(s *update.Status) { s.State = update.Verifying })
+		synctest.Wait()
+		got := a.on("ota/status")[1:]
+		if n := len(got); n < 10 || n > 13 {
+			t.Errorf("%d statuses in ten seconds", n)
+		}
+		var first, last update.Status
+		if json.Unmarshal([]byte(got[0].payload), &first) != nil || json.Unmarshal([]byte(got[len(got)-1].payload), &last) != nil {
+			t.Fatal(got)
+		}
+		if first.State != update.Downloading || !got[0].at.Equal(began) || last.State != update.Verifying || !got[len(got)-1].at.Equal(time.Now()) {
+			t.Errorf("the changes of state were told late: %v", got)
+		}
+		e.set(func(s *update.Status) { s.Progress = 0.5 })
+		time.Sleep(2 * pace)
+		if got := a.on("ota/status"); !slices.ContainsFunc(got, func(s saying) bool { return json.Unmarshal([]byte(s.payload), &last) == nil && last.Progress == 0.5 }) {
+			t.Error("the last progress was never told")
+		}
+	})
+}
+
+// TestToldAfterACrash: a transition that was saved but not told is told at the
+// next start, once.
+func TestToldAfterACrash(t *testing.T) {
+	cfg := Config{URL: "mqtts://broker", RobotID: "r1", StateDir: t.TempDir()}
+	m := update.New()
+	m.Job.ID, m.Job.State = "job-1", update.Writing
+	for range 2 {
+		l, err := New(cfg, m, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, ok := l.outbox.first()
+		if !ok || l.outbox.len() != 1 || e.From != update.Idle || e.To != update.Writing || e.JobID != "job-1" || e.Cause != "Restarted" {
+			t.Errorf("%d events, %+v", l.outbox.len(), e)
+		}
+		if err := l.outbox.close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestStoppingDoesNotAcknowledge: a command that the engine could not take
+// because the agent stops has to come again.
+func TestStoppingDoesNotAcknowledge(t *testing.T) {
+	l, err := New(Config{URL: "mqtts://broker", RobotID: "r1", StateDir: t.TempDir()}, update.New(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.outbox.close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	e := newFake()
+	e.refuse = ctx.Err()
+	if l.follow(ctx, e, message{verb: verbUpdate, payload: []byte(good(`,"id":"c-1"`))}) || l.outbox.len() != 0 {
+		t.Error("it was acknowledged or refused")
+	}
+	e.refuse = nil
+	if !l.follow(t.Context(), e, message{verb: verbUpdate, payload: []byte(good(`,"id":"c-1"`))}) || len(e.heard()) != 1 {
+		t.Error("it was not followed when it came again")
+	}
+}

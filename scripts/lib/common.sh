@@ -3,7 +3,6 @@
 # Sourced, never run. The caller has `set -euo pipefail`.
 
 # The root of the work tree.
-# shellcheck disable=SC2034 # not every script that sources this needs it
 # shellcheck disable=SC2034 # for whoever sources this
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 

@@ -155,6 +155,8 @@ func TestThrownOut(t *testing.T) {
 		a.set(func() { a.tries = nil; a.open.end() })
 		lost := time.Now()
 		time.Sleep(10 * time.Second)
+		a.mu.Lock()
+		defer a.mu.Unlock()
 		if len(a.tries) != 1 || a.tries[0].Sub(lost) > firstWait {
 			t.Errorf("after a connection that held: %v", a.tries)
 		}

@@ -1,6 +1,7 @@
 package httpguard
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -29,8 +30,10 @@ type Config struct {
 	// CAFile holds the authorities (PEM) that vouch for the update server,
 	// instead of the system's, and for other hosts beside them. "": none.
 	CAFile string
-	// TokenFile holds a bearer token for the update server. "": none.
+	// TokenFile holds a token for the update server, mode 0600. "": none.
 	TokenFile string
+	// TokenScheme is how the token is announced (RFC 9110, 11.4); "": Bearer.
+	TokenScheme string
 	// CertFile and KeyFile (PEM) are the robot's certificate towards the
 	// update server. "": none.
 	CertFile, KeyFile string
@@ -54,7 +57,7 @@ const (
 // Client asks the hosts that may be asked.
 type Client struct {
 	hosts  hosts
-	token  string
+	token  string // with its scheme; "": none
 	agent  string
 	server *http.Transport // to the update server
 	others *http.Transport
@@ -85,7 +88,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	toOthers := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: system}
 	return &Client{
-		hosts: h, token: token, agent: cfg.UserAgent,
+		hosts: h, token: credentials(cfg.TokenScheme, token), agent: cfg.UserAgent,
 		server: transport(toServer, true), others: transport(toOthers, cfg.AllowPrivate),
 	}, nil
 }
@@ -162,7 +165,7 @@ func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 		return c.others.RoundTrip(hop)
 	}
 	if c.token != "" {
-		hop.Header.Set("Authorization", "Bearer "+c.token)
+		hop.Header.Set("Authorization", c.token)
 	}
 	return c.server.RoundTrip(hop)
 }
@@ -194,10 +197,22 @@ func authorities(file string) (own, others *x509.CertPool, err error) {
 	return own, others, nil
 }
 
-// readToken reads a bearer token (RFC 6750, 2.1).
+// credentials is the Authorization header's value.
+func credentials(scheme, token string) string {
+	if token == "" {
+		return ""
+	}
+	return cmp.Or(scheme, "Bearer") + " " + token
+}
+
+// readToken reads a token (RFC 6750, 2.1) from a file that nobody else may
+// read.
 func readToken(file string) (string, error) {
 	if file == "" {
 		return "", nil
+	}
+	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o077 != 0 {
+		return "", fmt.Errorf("server.token_file: others may read %s: chmod 0600 %s", file, file)
 	}
 	b, err := readBounded(file, maxTokenFile)
 	if err != nil {

@@ -238,6 +238,10 @@ func TestRedirects(t *testing.T) {
 	if body, err := get(t, strict, s.URL+"/x"); err != nil || body != `self auth="Bearer t0ken"` {
 		t.Errorf("token to the update server: %q, %v", body, err)
 	}
+	hawk := client(t, Config{Server: parse(t, s.URL), CAFile: ca, TokenFile: token, TokenScheme: "TargetToken"})
+	if body, err := get(t, hawk, s.URL+"/x"); err != nil || body != `self auth="TargetToken t0ken"` {
+		t.Errorf("token of another scheme: %q, %v", body, err)
+	}
 	if body, err := get(t, open, s.URL+"/other"); err != nil || body != `other auth="" referer="" range=""` {
 		t.Errorf("to a listed host: %q, %v", body, err)
 	}
@@ -318,6 +322,10 @@ func TestEndOfContextStaysWhatItIs(t *testing.T) {
 
 func TestBadFiles(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "nothing")
+	seen := writeFile(t, []byte("t0ken"))
+	if err := os.Chmod(seen, 0o640); err != nil {
+		t.Fatal(err)
+	}
 	empty, big := writeFile(t, []byte(" \n")), writeFile(t, make([]byte, maxTokenFile+1))
 	for _, tt := range []struct {
 		cfg  Config
@@ -328,6 +336,7 @@ func TestBadFiles(t *testing.T) {
 		{Config{TokenFile: missing}, "server.token_file: open " + missing},
 		{Config{TokenFile: empty}, "server.token_file: " + empty + " holds no token"},
 		{Config{TokenFile: big}, "is larger than 4096 bytes"},
+		{Config{TokenFile: seen}, "server.token_file: others may read " + seen + ": chmod 0600 " + seen},
 		{Config{CertFile: empty, KeyFile: empty}, "the robot's certificate: "},
 		{Config{Server: &url.URL{Scheme: "http", Host: "a"}}, "the update server's address: "},
 	} {

@@ -2,7 +2,7 @@
 // agent fetches goes.
 //
 // Parties. The configured update server is known by name and port: it may
-// stand at a private address, it alone gets the bearer token, and where the
+// stand at a private address, it alone gets the token, and where the
 // operator named a certificate authority only that one vouches for it. Every
 // other server is a stranger that somebody named in a URL (a ROS client, an
 // MQTT message, the update server's answer).

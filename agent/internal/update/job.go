@@ -66,6 +66,7 @@ const (
 	FromMQTT     Origin = "mqtt"
 	FromSchedule Origin = "schedule"
 	FromCLI      Origin = "cli"
+	FromHawkbit  Origin = "hawkbit" // a deployment of a hawkBit server
 )
 
 // Request is what was asked for. All of it comes from outside.
@@ -92,7 +93,12 @@ type Offer struct {
 	Size     int64           `json:"size,omitempty"` // bytes; 0 unknown
 	Version  compat.Version  `json:"version,omitzero"`
 	Protocol compat.Protocol `json:"protocol,omitempty"`
-	Release  string          `json:"release,omitempty"`
+	// Release is what the update server calls it; the action's name where that
+	// is a hawkBit.
+	Release string `json:"release,omitempty"`
+	// Forced: the fleet's operator wants it at once. It may pass the robot's
+	// own maintenance window, and no other gate.
+	Forced bool `json:"forced,omitempty"`
 }
 
 // Image is what verification proved of the file.

@@ -35,7 +35,7 @@ func (r Request) Validate() error {
 		return fmt.Errorf("%w: the command's id must be at most %d printable characters", ErrRequest, MaxCommand)
 	}
 	switch r.Origin {
-	case FromROS, FromMQTT, FromSchedule, FromCLI:
+	case FromROS, FromMQTT, FromSchedule, FromCLI, FromHawkbit:
 		return nil
 	}
 	return fmt.Errorf("%w: unknown origin %q", ErrRequest, cut(string(r.Origin)))

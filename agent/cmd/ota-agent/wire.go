@@ -16,6 +16,7 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/engine"
 	"github.com/robot-platform/robot-ota/agent/internal/esp32"
 	"github.com/robot-platform/robot-ota/agent/internal/fetch"
+	"github.com/robot-platform/robot-ota/agent/internal/hawkbit"
 	"github.com/robot-platform/robot-ota/agent/internal/httpguard"
 	"github.com/robot-platform/robot-ota/agent/internal/journal"
 	"github.com/robot-platform/robot-ota/agent/internal/mqttlink"
@@ -25,7 +26,6 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/schedule"
 	"github.com/robot-platform/robot-ota/agent/internal/serialport"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
-	"github.com/robot-platform/robot-ota/agent/internal/updateserver"
 	"github.com/robot-platform/robot-ota/agent/internal/watch"
 	"github.com/robot-platform/robot-ota/firmware/compat"
 	"github.com/robot-platform/robot-ota/firmware/image"
@@ -53,7 +53,7 @@ func wire(ctx context.Context, a agent) error {
 	}
 	board := robot.NewBoard()
 	var core *engine.Engine
-	ports, err := a.ports(ctx, memory.Held, board, store, func(err error, again time.Duration) { core.Hitch(err, again) })
+	ports, err := a.ports(ctx, memory, board, store, func(err error, again time.Duration) { core.Hitch(err, again) })
 	if err != nil {
 		return err
 	}
@@ -61,19 +61,21 @@ func wire(ctx context.Context, a agent) error {
 	if err != nil {
 		return err
 	}
-	if link != nil {
-		ports.Observer = link
-	}
+	deployments, _ := ports.Source.(*hawkbit.Link) // nil: another kind of update server
+	ports.Observer = observing(link, deployments)
 	probe, err := a.probe(board)
 	if err != nil {
 		return err
 	}
 	core = engine.New(a.engineConfig(), ports, memory, a.log)
+	if deployments != nil {
+		deployments.Attach(core)
+	}
 	dog, err := newWatchdog(a.log)
 	if err != nil {
 		return err
 	}
-	plan := schedule.New(a.cfg.Server.CheckEvery.Std())
+	plan := schedule.New(a.checkEvery())
 	g, ctx := errgroup.WithContext(ctx)
 	if withROS {
 		node, err := rosnode.New(a.nodeConfig(core, plan, board), core, board, a.log)
@@ -84,6 +86,9 @@ func wire(ctx context.Context, a agent) error {
 	}
 	if link != nil {
 		g.Go(func() error { return link.Run(ctx, core) })
+	}
+	if deployments != nil {
+		g.Go(func() error { return deployments.Run(ctx) })
 	}
 	g.Go(func() error { return core.Run(ctx) })
 	if probe != nil {
@@ -103,7 +108,7 @@ func wire(ctx context.Context, a agent) error {
 }
 
 // ports are the engine's ways to the outside.
-func (a agent) ports(ctx context.Context, held bool, board *robot.Board, store *journal.Journal, hitch func(error, time.Duration)) (engine.Ports, error) {
+func (a agent) ports(ctx context.Context, m update.Memory, board *robot.Board, store *journal.Journal, hitch func(error, time.Duration)) (engine.Ports, error) {
 	var none engine.Ports
 	server, err := url.Parse(a.cfg.Server.URL)
 	if err != nil {
@@ -111,7 +116,7 @@ func (a agent) ports(ctx context.Context, held bool, board *robot.Board, store *
 	}
 	http, err := httpguard.New(httpguard.Config{
 		Server: server, AllowHosts: a.cfg.Server.AllowHosts, AllowPrivate: a.cfg.Server.AllowPrivate,
-		CAFile: a.cfg.Server.CAFile, TokenFile: a.cfg.Server.TokenFile,
+		CAFile: a.cfg.Server.CAFile, TokenFile: a.cfg.Server.TokenFile, TokenScheme: a.tokenScheme(),
 		CertFile: a.cfg.Server.CertFile, KeyFile: a.cfg.Server.KeyFile, UserAgent: "ota-agent/" + a.version,
 	})
 	if err != nil {
@@ -138,16 +143,17 @@ func (a agent) ports(ctx context.Context, held bool, board *robot.Board, store *
 	if err != nil {
 		return none, err
 	}
-	if !held { // else the engine gives it back, once the chip is out of its loader
+	if !m.Held { // else the engine gives it back, once the chip is out of its loader
 		if err := line.Recover(ctx); err != nil {
 			a.log.Error("the owner of the serial line, which a crashed agent left stopped, could not be started", "err", err)
 		}
 	}
+	source, err := a.source(server, http, board, m)
+	if err != nil {
+		return none, err
+	}
 	return engine.Ports{
-		Source: updateserver.New(updateserver.Config{
-			URL: server, RobotID: a.cfg.Robot.ID, SKU: a.cfg.Robot.SKU, MaxSize: int64(a.cfg.Download.MaxSize),
-		}, http),
-		Images: images, Line: line, Chip: chip, Robot: board, Journal: store, Baselines: store,
+		Source: source, Images: images, Line: line, Chip: chip, Robot: board, Journal: store, Baselines: store,
 	}, nil
 }
 

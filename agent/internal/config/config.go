@@ -46,11 +46,13 @@ type Robot struct {
 // Server is the update server, and where else images may come from.
 type Server struct {
 	URL        string   `yaml:"url"`         // https
+	Source     Source   `yaml:"source"`      // what answers there
+	Hawkbit    Hawkbit  `yaml:"hawkbit"`     // with source hawkbit
 	CAFile     string   `yaml:"ca_file"`     // PEM; "": the system's
-	TokenFile  string   `yaml:"token_file"`  // holds the bearer token; "": none
+	TokenFile  string   `yaml:"token_file"`  // holds the token, mode 0600; "": none
 	CertFile   string   `yaml:"cert_file"`   // the robot's certificate, PEM; "": none
 	KeyFile    string   `yaml:"key_file"`    // its private key, PEM; "": none
-	CheckEvery Duration `yaml:"check_every"` // 0: only when asked; else 10 s - 30 days
+	CheckEvery Duration `yaml:"check_every"` // with source robot-ota; 0: only when asked; else 10 s - 30 days
 	// AllowHosts are hosts besides the server's that a trigger's URL may
 	// name, as "host", "host:port" or "*.domain"; empty: any, but redirects
 	// stay on their host.
@@ -220,7 +222,7 @@ func Default() Config {
 	return Config{
 		StateDir:      "/var/lib/robot-ota",
 		ControlSocket: DefaultSocket,
-		Server:        Server{URL: "https://updates.robot-platform.org", CheckEvery: Duration(6 * time.Hour)},
+		Server:        Server{URL: "https://updates.robot-platform.org", Source: SourceOwn, Hawkbit: defaultHawkbit(), CheckEvery: Duration(6 * time.Hour)},
 		Download: Download{
 			MaxSize: maxDownload, MinSpeed: 1 << 10,
 			Patience: Duration(30 * time.Second), GiveUp: Duration(time.Hour), Keep: 2,

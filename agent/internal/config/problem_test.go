@@ -15,7 +15,7 @@ func TestFaultsAreNamed(t *testing.T) {
 		"dash":             {"serial:\n  reset:\n    gpio: {Boot-: 1}\n", `agent.yaml:4:12: unknown key "Boot-"; did you mean "boot"?`},
 		"elsewhere":        {"min_battery: 0.4\n", `agent.yaml:2:1: unknown key "min_battery"; did you mean "gates.min_battery"?`},
 		"nowhere":          {"log:\n  colour: red\n", `agent.yaml:3:3: unknown key "colour"; in log there are level, format`},
-		"not yet":          {"hawkbit: {}\n", `agent.yaml:2:1: unknown key "hawkbit"; at the top level there are robot, state_dir,`},
+		"not yet":          {"rollouts: {}\n", `agent.yaml:2:1: unknown key "rollouts"; at the top level there are robot, state_dir,`},
 		"twice":            {"observe_for: 1h\nobserve_for: 2h\n", `agent.yaml:3:1: observe_for: stands here a second time`},
 		"duration unit":    {"observe_for: 24\n", `agent.yaml:2:14: observe_for: 24 has no unit: want a duration with its unit, such as 30s, 10m or 6h`},
 		"duration word":    {"observe_for: 1 day\n", `agent.yaml:2:14: observe_for: "1 day": want a duration with its unit`},

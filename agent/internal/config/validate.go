@@ -89,6 +89,7 @@ func (v validator) server(s Server) {
 	case u.RawQuery != "" || u.Fragment != "":
 		v.wrong("server.url", "%q has a query or fragment: want the base address alone", clip(s.URL))
 	}
+	v.source(s)
 	v.optionalPath("server.ca_file", s.CAFile)
 	v.optionalPath("server.token_file", s.TokenFile)
 	v.optionalPath("server.cert_file", s.CertFile)

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"cmp"
+	"net/url"
+	"time"
+
+	"github.com/robot-platform/robot-ota/agent/internal/config"
+	"github.com/robot-platform/robot-ota/agent/internal/engine"
+	"github.com/robot-platform/robot-ota/agent/internal/hawkbit"
+	"github.com/robot-platform/robot-ota/agent/internal/httpguard"
+	"github.com/robot-platform/robot-ota/agent/internal/mqttlink"
+	"github.com/robot-platform/robot-ota/agent/internal/robot"
+	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/agent/internal/updateserver"
+)
+
+// source is the update server as configured.
+func (a agent) source(server *url.URL, http *httpguard.Client, board *robot.Board, m update.Memory) (engine.Source, error) {
+	s, r := a.cfg.Server, a.cfg.Robot
+	if s.Source != config.SourceHawkbit {
+		return updateserver.New(updateserver.Config{
+			URL: server, RobotID: r.ID, SKU: r.SKU, MaxSize: int64(a.cfg.Download.MaxSize),
+		}, http), nil
+	}
+	return hawkbit.New(hawkbit.Config{
+		Server: server, Tenant: s.Hawkbit.Tenant, Controller: cmp.Or(s.Hawkbit.ControllerID, r.ID),
+		Confirm: s.Hawkbit.Consent == config.ConsentAuto,
+		RobotID: r.ID, SKU: r.SKU, Companion: r.CompanionVersion.String(), Agent: a.version,
+		StateDir: a.cfg.StateDir, MaxSize: int64(a.cfg.Download.MaxSize),
+	}, http, board, m, a.log)
+}
+
+// tokenScheme is how the token is announced to the update server.
+func (a agent) tokenScheme() string {
+	switch {
+	case a.cfg.Server.Source != config.SourceHawkbit:
+		return "Bearer"
+	case a.cfg.Server.Hawkbit.Auth == config.AuthGateway:
+		return "GatewayToken"
+	}
+	return "TargetToken"
+}
+
+// checkEvery is the schedule's period: a hawkBit server says itself when it is
+// to be asked.
+func (a agent) checkEvery() time.Duration {
+	if a.cfg.Server.Source == config.SourceHawkbit {
+		return 0
+	}
+	return a.cfg.Server.CheckEvery.Std()
+}
+
+// observers all hear of each step.
+type observers []engine.Observer
+
+// Stepped tells them.
+func (o observers) Stepped(before, after update.Memory, event string) {
+	for _, each := range o {
+		each.Stepped(before, after, event)
+	}
+}
+
+// observing is who wants to hear of the engine's steps.
+func observing(link *mqttlink.Link, deployments *hawkbit.Link) engine.Observer {
+	var o observers
+	if link != nil {
+		o = append(o, link)
+	}
+	if deployments != nil {
+		o = append(o, deployments)
+	}
+	return o
+}

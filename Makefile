@@ -17,7 +17,7 @@ ARGS ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## find or set up ROS 2, the interfaces, their Go bindings, esptool and its stubs
+setup: ## find or set up ROS 2, the interfaces, their Go bindings, esptool and its stubs, goosebit
 	@scripts/setup ros
 	@scripts/setup tools
 

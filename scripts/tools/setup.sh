@@ -8,16 +8,29 @@ golangci_version=v2.15.0
 nfpm_version=v2.43.0
 debian_suite=bookworm
 
-# setup_tools: esptool, the flasher stubs out of it, and .cache/tools.env that names them.
+# setup_tools: esptool, the flasher stubs out of it, goosebit, and .cache/tools.env that names them.
 setup_tools() {
-	local venv
+	local venv goosebit
 	venv=$(ensure_venv esptool "$root/scripts/tools/esptool.txt") || exit
+	goosebit=$(ensure_goosebit) || exit
 	copy_stubs "$venv"
 	mkdir -p -- "$(dirname "$tools_file")"
 	{
 		echo "# Written by scripts/setup: tools that tests use. Source it; do not edit it."
 		printf 'export ROBOT_OTA_ESPTOOL=%q\n' "$venv/bin/esptool"
+		if [[ -n $goosebit ]]; then printf 'export ROBOT_OTA_GOOSEBIT=%q\n' "$goosebit/bin/python3"; fi
 	} >"$tools_file"
+}
+
+# ensure_goosebit: print the environment that holds it, or nothing where Python is too old for it.
+ensure_goosebit() {
+	# shellcheck disable=SC2034 # find_python's
+	python_oldest=11
+	if ! (find_python) >/dev/null 2>&1; then
+		say "goosebit needs Python 3.11 or newer: the tests against it are left out"
+		return
+	fi
+	ensure_venv goosebit "$root/scripts/tools/goosebit.txt"
 }
 
 # copy_stubs VENV: the flasher stubs, which go into the agent when it is built. Only what changed is written.

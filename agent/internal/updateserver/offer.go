@@ -1,17 +1,15 @@
 package updateserver
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"unicode"
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 	"github.com/robot-platform/robot-ota/firmware/compat"
 	"github.com/robot-platform/robot-ota/firmware/image"
+	"github.com/robot-platform/robot-ota/firmware/strictjson"
 )
 
 // An AnswerError says that the update server's answer is not taken.
@@ -38,7 +36,7 @@ const (
 // release. Each must be there once, spelt so, with a sensible value; fields
 // that later servers may add are passed over. An empty release is none.
 func parseOffer(body []byte, maxSize int64) (update.Offer, error) {
-	fields, err := object(body)
+	fields, err := strictjson.Object(body)
 	if err != nil {
 		return update.Offer{}, badAnswer("%v", err)
 	}
@@ -78,36 +76,3 @@ func checkOffer(o update.Offer, maxSize int64) error {
 }
 
 func odd(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }
-
-// object splits a JSON object into its fields. Unlike encoding/json alone it
-// refuses a name that stands there twice and tells upper from lower case: two
-// readers of one answer must not see two offers.
-func object(body []byte) (map[string]json.RawMessage, error) {
-	d := json.NewDecoder(bytes.NewReader(body))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.New("it is no JSON object")
-	}
-	fields := map[string]json.RawMessage{}
-	for d.More() {
-		t, err := d.Token()
-		name, ok := t.(string)
-		if err != nil || !ok {
-			return nil, errors.New("it is no JSON object")
-		}
-		var raw json.RawMessage
-		if err := d.Decode(&raw); err != nil {
-			return nil, fmt.Errorf("it is no JSON: %w", err)
-		}
-		if _, twice := fields[name]; twice {
-			return nil, fmt.Errorf("it names %.40q twice", name)
-		}
-		fields[name] = raw
-	}
-	if t, err := d.Token(); err != nil || t != json.Delim('}') {
-		return nil, errors.New("it is no whole JSON object")
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows its JSON object")
-	}
-	return fields, nil
-}

@@ -139,10 +139,18 @@ func whatDERIs(der []byte, cause error) string {
 	return fmt.Sprintf("neither PEM, nor DER SubjectPublicKeyInfo, nor %d bytes X‖Y (%v)", rawKeySize, cause)
 }
 
-// Keyring holds the public keys that images may be signed with. Revoking a key
-// means leaving it out. The zero Keyring knows no key and refuses everything.
+// Signed says whether sig (r‖s, 32 bytes each, big-endian) is the key's
+// signature over digest. ecdsa.Verify refuses r and s of 0 and of the group's
+// order or above.
+func (k Key) Signed(digest [32]byte, sig [64]byte) bool {
+	return k.pub != nil && ecdsa.Verify(k.pub, digest[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:]))
+}
+
+// Keyring holds the public keys that images may be signed with. The zero
+// Keyring knows no key and refuses everything.
 type Keyring struct {
-	keys []Key
+	keys    []Key
+	revoked []Key // known, and of no worth: so that a refusal can name them
 }
 
 // NewKeyring makes a keyring; a key given twice counts once.
@@ -165,12 +173,33 @@ func (r Keyring) IDs() []string {
 	return ids
 }
 
-// signer finds the key whose signature over digest sig is. ecdsa.Verify
-// refuses r and s of 0 and of the group's order or above.
-func (r Keyring) signer(digest [32]byte, sig [64]byte) (Key, bool) {
-	rr, ss := new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])
+// Key finds a key by its ID.
+func (r Keyring) Key(id string) (Key, bool) {
+	i := slices.IndexFunc(r.keys, func(k Key) bool { return k.ID == id })
+	if i < 0 {
+		return Key{}, false
+	}
+	return r.keys[i], true
+}
+
+// Without is the keyring in which the keys of these IDs are revoked: what they
+// have signed is refused, and the refusal says why.
+func (r Keyring) Without(ids ...string) Keyring {
+	out := Keyring{revoked: slices.Clone(r.revoked)}
 	for _, k := range r.keys {
-		if ecdsa.Verify(k.pub, digest[:], rr, ss) {
+		if slices.Contains(ids, k.ID) {
+			out.revoked = append(out.revoked, k)
+		} else {
+			out.keys = append(out.keys, k)
+		}
+	}
+	return out
+}
+
+// signer finds the key whose signature over digest sig is.
+func signer(keys []Key, digest [32]byte, sig [64]byte) (Key, bool) {
+	for _, k := range keys {
+		if k.Signed(digest, sig) {
 			return k, true
 		}
 	}

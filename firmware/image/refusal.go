@@ -13,6 +13,7 @@ const (
 	RefusedUnsigned   RefusalCode = "unsigned"         // the signature field is empty
 	RefusedHash       RefusalCode = "hash"             // payload and header disagree
 	RefusedSignature  RefusalCode = "signature"        // not signed by a known key
+	RefusedRevoked    RefusalCode = "key_revoked"      // signed by a key that is revoked
 	RefusedApp        RefusalCode = "app"              // signed, but no whole ESP32 app image
 	RefusedVersion    RefusalCode = "version_mismatch" // header or request disagree with the signed version
 	RefusedChip       RefusalCode = "chip"             // for another chip
@@ -27,6 +28,8 @@ func (c RefusalCode) Attack() string {
 	switch c {
 	case RefusedNotAnImage, RefusedUnsigned, RefusedHash, RefusedSignature:
 		return "arbitrary image"
+	case RefusedRevoked:
+		return "key compromise"
 	case RefusedSize:
 		return "endless data or truncation"
 	case RefusedVersion:
@@ -52,6 +55,9 @@ type Refused struct {
 func (e *Refused) Error() string {
 	return fmt.Sprintf("image refused (%s): %s", e.Code, e.Detail)
 }
+
+// Final: the same image is refused again.
+func (*Refused) Final() bool { return true }
 
 func refused(code RefusalCode, format string, args ...any) error {
 	return &Refused{Code: code, Detail: fmt.Sprintf(format, args...)}

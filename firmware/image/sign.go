@@ -29,7 +29,7 @@ func Sign(payload []byte, key *ecdsa.PrivateKey) ([]byte, error) {
 		return nil, fmt.Errorf("the version in its app description: %w; set PROJECT_VER in the firmware's build", err)
 	}
 	h := Header{Version: version, ImageSize: uint32(len(payload)), SHA256: sha256.Sum256(payload)}
-	if h.Signature, err = signDigest(h.SHA256, key); err != nil {
+	if h.Signature, err = SignDigest(h.SHA256, key); err != nil {
 		return nil, err
 	}
 	signed := append(h.AppendTo(make([]byte, 0, HeaderSize+len(payload))), payload...)
@@ -39,8 +39,10 @@ func Sign(payload []byte, key *ecdsa.PrivateKey) ([]byte, error) {
 	return signed, nil
 }
 
-// signDigest gives r‖s, 32 bytes each, big-endian.
-func signDigest(digest [32]byte, key *ecdsa.PrivateKey) (sig [64]byte, err error) {
+// SignDigest gives r‖s, 32 bytes each, big-endian: the same for the same digest
+// and key. Whoever signs something else than an app image must see to it that
+// neither can pass for the other, as package keyring does.
+func SignDigest(digest [32]byte, key *ecdsa.PrivateKey) (sig [64]byte, err error) {
 	der, err := key.Sign(nil, digest[:], crypto.SHA256) // nil: deterministic
 	if err != nil {
 		return sig, fmt.Errorf("sign: %w", err)

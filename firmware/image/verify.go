@@ -106,8 +106,11 @@ func authenticate(signed []byte, keys Keyring) (Verified, Header, error) {
 	if sum != h.SHA256 {
 		return fail(RefusedHash, "the image's SHA-256 is %x, the header says %x: the file was changed or damaged", sum[:8], h.SHA256[:8])
 	}
-	key, ok := keys.signer(sum, h.Signature)
+	key, ok := signer(keys.keys, sum, h.Signature)
 	if !ok {
+		if gone, was := signer(keys.revoked, sum, h.Signature); was {
+			return fail(RefusedRevoked, "signed by key %s, which is revoked; sign it anew with another key", gone.ID)
+		}
 		return fail(RefusedSignature, "not signed by a known key (known: %v)", keys)
 	}
 	return Verified{payload: payload, sum: sum, keyID: key.ID}, h, nil

@@ -65,6 +65,54 @@ func TestVerifiedOwnsItsBytes(t *testing.T) {
 	}
 }
 
+// A revoked key is told from one that was never known.
+func TestRevokedKey(t *testing.T) {
+	signed, other := golden(t), newKey(t, elliptic.P256())
+	keys := goldenKeys(t)
+	id := keys.IDs()[0]
+	if k, ok := keys.Key(id); !ok || k.ID != id {
+		t.Errorf("key %v, %v", k.ID, ok)
+	}
+	for name, tt := range map[string]struct {
+		keys image.Keyring
+		code image.RefusalCode
+		says string
+	}{
+		"revoked":                   {keys.Without(id), image.RefusedRevoked, "signed by key " + id + ", which is revoked"},
+		"revoked with others":       {keys.Without("00000000000000ff", id), image.RefusedRevoked, "which is revoked"},
+		"revoked, and others trust": {image.NewKeyring(append(allKeys(t, ring(t, other)), allKeys(t, keys)...)...).Without(id), image.RefusedRevoked, "which is revoked"},
+		"never known":               {ring(t, other), image.RefusedSignature, "not signed by a known key"},
+		"nobody":                    {image.Keyring{}, image.RefusedSignature, "known: none"},
+	} {
+		_, err := image.Verify(signed, tt.keys, s3)
+		var r *image.Refused
+		if !errors.As(err, &r) || r.Code != tt.code || !strings.Contains(r.Detail, tt.says) || !r.Final() {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, ok := tt.keys.Key(id); ok {
+			t.Errorf("%s: the key counts", name)
+		}
+	}
+	if _, err := image.Verify(signed, keys.Without("00000000000000ff"), s3); err != nil {
+		t.Errorf("another key revoked: %v", err)
+	}
+	if (image.Key{}).Signed([32]byte{}, [64]byte{}) {
+		t.Error("the zero key has signed something")
+	}
+}
+
+func allKeys(t *testing.T, r image.Keyring) (out []image.Key) {
+	t.Helper()
+	for _, id := range r.IDs() {
+		k, ok := r.Key(id)
+		if !ok {
+			t.Fatal(id)
+		}
+		out = append(out, k)
+	}
+	return out
+}
+
 // TestEveryBitFlipIsRefused flips each bit of header, hash, signature and
 // payload.
 func TestEveryBitFlipIsRefused(t *testing.T) {
@@ -288,7 +336,8 @@ func TestAttackNames(t *testing.T) {
 	for code, want := range map[image.RefusalCode]string{
 		image.RefusedNotAnImage: "arbitrary image", image.RefusedUnsigned: "arbitrary image",
 		image.RefusedHash: "arbitrary image", image.RefusedSignature: "arbitrary image",
-		image.RefusedSize: "endless data or truncation", image.RefusedVersion: "mix-and-match",
+		image.RefusedRevoked: "key compromise",
+		image.RefusedSize:    "endless data or truncation", image.RefusedVersion: "mix-and-match",
 		image.RefusedChip: "wrong target", image.RefusedSKU: "wrong target", image.RefusedDowngrade: "roll-back",
 		image.RefusedApp: "", image.RefusedTooLarge: "", "later": "",
 	} {

@@ -75,3 +75,17 @@ func sameFile(a, b string) bool {
 	bi, errB := os.Stat(b)
 	return errA == nil && errB == nil && os.SameFile(ai, bi)
 }
+
+// mayReplace keeps an output from taking the place of what it is made of, or
+// of something that is no file.
+func mayReplace(output string, takes ...string) error {
+	for _, taken := range takes {
+		if sameFile(taken, output) {
+			return fmt.Errorf("the output is the same file as %s; name another output", taken)
+		}
+	}
+	if info, err := os.Stat(output); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("the output %s is no regular file; name a file", output)
+	}
+	return nil
+}

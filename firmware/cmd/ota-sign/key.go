@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/spf13/cobra"
+
 	"github.com/robot-platform/robot-ota/firmware/image"
 )
 
@@ -77,25 +79,32 @@ func parsePrivateDER(der []byte) (*ecdsa.PrivateKey, error) {
 	return key, nil
 }
 
-// readableByOthers tells whether others than the owner may read the file.
-func readableByOthers(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().Perm()&0o077 != 0
+// warnReadable warns where others than the owner may read the private key.
+func warnReadable(cmd *cobra.Command, path string) {
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s can be read by others; run: chmod 600 %s\n", path, path)
+	}
 }
 
 // readKeyring reads public keys from files.
 func readKeyring(paths []string) (image.Keyring, error) {
+	keys, err := readKeys(paths)
+	return image.NewKeyring(keys...), err
+}
+
+// readKeys reads public keys from files.
+func readKeys(paths []string) ([]image.Key, error) {
 	var all []image.Key
 	for _, path := range paths {
 		b, err := readBounded(path, maxKeyFile)
 		if err != nil {
-			return image.Keyring{}, err
+			return nil, err
 		}
 		keys, err := image.ParseKeys(b)
 		if err != nil {
-			return image.Keyring{}, fmt.Errorf("%s: %w", path, err)
+			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		all = append(all, keys...)
 	}
-	return image.NewKeyring(all...), nil
+	return all, nil
 }

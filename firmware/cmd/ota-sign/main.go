@@ -1,10 +1,13 @@
-// Command ota-sign makes and checks the fleet's signed firmware images. It
-// runs on the build server, where the private key is.
+// Command ota-sign makes and checks the fleet's signed firmware images, and the
+// keyring documents that say whose signatures count. It runs on the build
+// server, where the private key is.
 //
 //	ota-sign keygen  [--key ota_signing_key.pem] [--pub ota_pubkey]
 //	ota-sign sign    --input app.bin --key key.pem --output signed.bin [--version 0.2.1]
 //	ota-sign verify  --key pub.der [--key …] signed.bin
 //	ota-sign inspect file
+//	ota-sign keyring create --version 1 --add new.der --key old-key.pem --output keyring-1.json
+//	ota-sign keyring sign|inspect|verify …
 //
 // Called as sign_firmware it is `ota-sign sign`.
 //
@@ -42,13 +45,13 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	root := &cobra.Command{
 		Use:           "ota-sign",
-		Short:         "Sign, verify and inspect firmware images",
+		Short:         "Sign, verify and inspect firmware images and keyrings",
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(keygenCommand(), signCommand(), verifyCommand(), inspectCommand())
+	root.AddCommand(keygenCommand(), signCommand(), verifyCommand(), inspectCommand(), keyringCommand())
 	withManual(root).SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -78,6 +81,15 @@ func doing(body func(cmd *cobra.Command, args []string) error) func(*cobra.Comma
 			return &failure{err}
 		}
 		return nil
+	}
+}
+
+// need marks flags that have to be given.
+func need(cmd *cobra.Command, names ...string) {
+	for _, n := range names {
+		if err := cmd.MarkFlagRequired(n); err != nil {
+			panic(err) // it was defined some lines above
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -29,9 +28,7 @@ The version is that of the image's own app description (PROJECT_VER of its build
 --version does not set it; it is compared, and a difference is refused.`,
 		Args: cobra.NoArgs,
 		RunE: doing(func(cmd *cobra.Command, _ []string) error {
-			if readableByOthers(o.key) {
-				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s can be read by others; run: chmod 600 %s\n", o.key, o.key)
-			}
+			warnReadable(cmd, o.key)
 			r, err := sign(o)
 			if err != nil {
 				return fmt.Errorf("sign %s: %w", o.input, err)
@@ -44,17 +41,13 @@ The version is that of the image's own app description (PROJECT_VER of its build
 	cmd.Flags().StringVar(&o.output, "output", "", "signed image to write")
 	cmd.Flags().TextVar(&o.version, "version", compat.Version{}, "`VERSION` that the image is expected to have")
 	cmd.Flags().BoolVar(&o.json, "json", false, "report as JSON")
-	for _, name := range []string{"input", "key", "output"} {
-		if err := cmd.MarkFlagRequired(name); err != nil {
-			panic(err) // the flag is three lines above
-		}
-	}
+	need(cmd, "input", "key", "output")
 	return cmd
 }
 
 // sign makes o.output from o.input and reports on it.
 func sign(o signOptions) (report, error) {
-	if err := checkOutput(o); err != nil {
+	if err := mayReplace(o.output, o.input, o.key); err != nil {
 		return report{}, err
 	}
 	key, err := readPrivateKey(o.key)
@@ -83,20 +76,6 @@ func sign(o signOptions) (report, error) {
 	}
 	r.Proved, r.Key = true, pub.ID // Sign has verified it
 	return r, nil
-}
-
-// checkOutput keeps the output from taking the place of what it is made of, or
-// of something that is no file.
-func checkOutput(o signOptions) error {
-	for _, taken := range []string{o.input, o.key} {
-		if sameFile(taken, o.output) {
-			return fmt.Errorf("the output is the same file as %s; name another output", taken)
-		}
-	}
-	if info, err := os.Stat(o.output); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("the output %s is no regular file; name a file", o.output)
-	}
-	return nil
 }
 
 // readApp reads what is to be signed.

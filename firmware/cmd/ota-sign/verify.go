@@ -27,19 +27,17 @@ The exit code is 0 when the image is genuine and 1 when it is refused.`,
 	}
 	cmd.Flags().StringArrayVar(&keyPaths, "key", nil, "public key (DER, PEM or 64 bytes X‖Y); may be given more than once")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "report as JSON")
-	if err := cmd.MarkFlagRequired("key"); err != nil {
-		panic(err) // the flag is three lines above
-	}
+	need(cmd, "key")
 	return cmd
 }
 
-// refusal is what verify reports as JSON for an image that it refuses.
-type refusal struct {
-	File   string            `json:"file"`
-	Proved bool              `json:"proved"`
-	Code   image.RefusalCode `json:"code"`
-	Attack string            `json:"attack,omitempty"`
-	Reason string            `json:"reason"`
+// refusal is what verify reports as JSON for a file that it refuses.
+type refusal[C ~string] struct {
+	File   string `json:"file"`
+	Proved bool   `json:"proved"`
+	Code   C      `json:"code"`
+	Attack string `json:"attack,omitempty"`
+	Reason string `json:"reason"`
 }
 
 func verify(out io.Writer, path string, keyPaths []string, asJSON bool) error {
@@ -54,7 +52,7 @@ func verify(out io.Writer, path string, keyPaths []string, asJSON bool) error {
 	v, err := image.Verify(signed, keys, image.Policy{Chip: image.AnyChip})
 	var refused *image.Refused
 	if errors.As(err, &refused) && asJSON {
-		r := refusal{File: path, Code: refused.Code, Attack: refused.Code.Attack(), Reason: refused.Detail}
+		r := refusal[image.RefusalCode]{File: path, Code: refused.Code, Attack: refused.Code.Attack(), Reason: refused.Detail}
 		if err := writeJSON(out, r); err != nil {
 			return err
 		}

@@ -74,11 +74,6 @@ type Download struct {
 	Keep     int      `yaml:"keep"`      // verified images that stay in the store, 1-100
 }
 
-// Trust is whose signatures count.
-type Trust struct {
-	Keys []string `yaml:"keys"` // files, globs allowed; PEM or DER, ECDSA P-256
-}
-
 // Serial is the line to the ESP32.
 type Serial struct {
 	Port  string `yaml:"port"` // /dev/…, or rfc2217://host:port
@@ -195,6 +190,7 @@ type Keys struct {
 	SafetyState string `yaml:"safety_state"`
 	Motors      string `yaml:"motors"`
 	SelfTest    string `yaml:"self_test"`
+	SigningKey  string `yaml:"signing_key"`
 }
 
 // MQTT is the line to the fleet's broker.
@@ -227,7 +223,7 @@ func Default() Config {
 			MaxSize: maxDownload, MinSpeed: 1 << 10,
 			Patience: Duration(30 * time.Second), GiveUp: Duration(time.Hour), Keep: 2,
 		},
-		Trust: Trust{Keys: []string{"/etc/robot-ota/keys/*.der", "/etc/robot-ota/keys/*.pem"}},
+		Trust: defaultTrust(),
 		Serial: Serial{
 			Port: "/dev/ota-esp32", Chip: "esp32s3", Baud: 921600, Stub: true,
 			Reset: Reset{
@@ -249,7 +245,7 @@ func Default() Config {
 			Keys: Keys{
 				Version: "firmware_version", Protocol: "protocol_version", AppSHA256: "app_sha256",
 				Slot: "slot", OTAState: "ota_state", BootCount: "boot_count", ResetReason: "reset_reason",
-				SafetyState: "safety_state", Motors: "motors", SelfTest: "self_test",
+				SafetyState: "safety_state", Motors: "motors", SelfTest: "self_test", SigningKey: "signing_key",
 			},
 		},
 		MQTT: MQTT{KeepAlive: Duration(30 * time.Second)},
@@ -272,5 +268,6 @@ func (c Config) FirmwareKeys() robot.Keys {
 	return robot.Keys{
 		Version: k.Version, Protocol: k.Protocol, AppSHA256: k.AppSHA256, Slot: k.Slot, OTAState: k.OTAState,
 		BootCount: k.BootCount, ResetReason: k.ResetReason, Safety: k.SafetyState, Motors: k.Motors, SelfTest: k.SelfTest,
+		SigningKey: k.SigningKey,
 	}
 }

@@ -21,6 +21,7 @@ var ErrKeys = errors.New("trusted keys")
 // KeyFile is a file of public keys.
 type KeyFile struct {
 	Path string
+	Keys []image.Key
 	IDs  []string // of its keys, see image.Key
 }
 
@@ -39,7 +40,7 @@ func (c Config) Keyring() (image.Keyring, []KeyFile, error) {
 		if err != nil {
 			return image.Keyring{}, nil, err
 		}
-		f := KeyFile{Path: path}
+		f := KeyFile{Path: path, Keys: got}
 		for _, k := range got {
 			f.IDs = append(f.IDs, k.ID)
 		}
@@ -48,9 +49,18 @@ func (c Config) Keyring() (image.Keyring, []KeyFile, error) {
 	return image.NewKeyring(all...), read, nil
 }
 
-// keyFiles resolves the patterns. A plain path must exist; a pattern may find
-// nothing as long as another finds something.
+// keyFiles resolves the patterns; they must find something.
 func keyFiles(patterns []string) ([]string, error) {
+	files, err := resolve(patterns)
+	if err == nil && len(files) == 0 {
+		err = fmt.Errorf("%w: nothing matches %q: put the public key that signs your firmware there (on the build server: openssl ec -in ota_signing_key.pem -pubout -outform DER -out ota_pubkey.der)", ErrKeys, patterns)
+	}
+	return files, err
+}
+
+// resolve gives the files of some patterns, sorted. A plain path is one whether
+// it exists or not.
+func resolve(patterns []string) ([]string, error) {
 	var files []string
 	for _, p := range patterns {
 		if !isPattern(p) {
@@ -62,9 +72,6 @@ func keyFiles(patterns []string) ([]string, error) {
 			return nil, fmt.Errorf("%w: %q is no pattern: %w", ErrKeys, p, err)
 		}
 		files = append(files, found...)
-	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("%w: nothing matches %q: put the public key that signs your firmware there (on the build server: openssl ec -in ota_signing_key.pem -pubout -outform DER -out ota_pubkey.der)", ErrKeys, patterns)
 	}
 	slices.Sort(files)
 	return slices.Compact(files), nil

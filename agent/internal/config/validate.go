@@ -123,18 +123,6 @@ func (v validator) download(d Download) {
 	between(v, "download.keep", d.Keep, 1, 100, "")
 }
 
-func (v validator) trust(t Trust) {
-	if len(t.Keys) == 0 {
-		v.wrong("trust.keys", "is empty: no image could ever be trusted. Name the files of the public keys that sign your firmware")
-	}
-	for _, k := range t.Keys {
-		v.absolute("trust.keys", k)
-		if _, err := filepath.Match(k, ""); err != nil {
-			v.wrong("trust.keys", "%q is no pattern: %v", clip(k), err)
-		}
-	}
-}
-
 func (v validator) serial(s Serial) {
 	v.port(s.Port)
 	if _, err := image.ParseChip(s.Chip); err != nil {

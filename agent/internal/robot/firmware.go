@@ -4,9 +4,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/robot-platform/robot-ota/firmware/compat"
+	"github.com/robot-platform/robot-ota/firmware/image"
 )
 
 // Firmware is what the ESP32's application says of itself in its
@@ -24,9 +26,13 @@ type Firmware struct {
 	SafetyState string // "normal" when all is well
 	Motors      string // "idle" when none turns
 	SelfTest    string // "running", "passed", "failed"
-	Level       Level
-	Message     string
-	At          time.Time
+	// SigningKey is the id of the public key that the firmware embeds, as
+	// image.Key has it; "" where it does not say, and its own words where they
+	// are no key.
+	SigningKey string
+	Level      Level
+	Message    string
+	At         time.Time
 }
 
 // Heard says that the firmware has spoken at all.
@@ -37,6 +43,7 @@ func (w Firmware) Heard() bool { return !w.At.IsZero() }
 type Keys struct {
 	Version, Protocol, AppSHA256, Slot, OTAState     string
 	BootCount, ResetReason, Safety, Motors, SelfTest string
+	SigningKey                                       string
 }
 
 // DefaultKeys are the names that the fleet's firmware uses.
@@ -44,7 +51,7 @@ func DefaultKeys() Keys {
 	return Keys{
 		Version: "firmware_version", Protocol: "protocol_version", AppSHA256: "app_sha256",
 		Slot: "slot", OTAState: "ota_state", BootCount: "boot_count", ResetReason: "reset_reason",
-		Safety: "safety_state", Motors: "motors", SelfTest: "self_test",
+		Safety: "safety_state", Motors: "motors", SelfTest: "self_test", SigningKey: "signing_key",
 	}
 }
 
@@ -55,7 +62,8 @@ func FirmwareFrom(d Diagnostic, k Keys) (Firmware, error) {
 	w := Firmware{
 		Slot: d.Values[k.Slot], OTAState: d.Values[k.OTAState], ResetReason: d.Values[k.ResetReason],
 		SafetyState: d.Values[k.Safety], Motors: d.Values[k.Motors], SelfTest: d.Values[k.SelfTest],
-		Level: d.Level, Message: d.Message, At: d.At,
+		SigningKey: keyID(d.Values[k.SigningKey]),
+		Level:      d.Level, Message: d.Message, At: d.At,
 	}
 	var err error
 	if w.Version, err = compat.ParseVersion(d.Values[k.Version]); err != nil {
@@ -80,4 +88,17 @@ func FirmwareFrom(d Diagnostic, k Keys) (Firmware, error) {
 	}
 	w.AppSHA256 = hex.EncodeToString(sum)
 	return w, nil
+}
+
+// keyID reads the key that a firmware embeds: its id, or X‖Y in hex as the
+// device stores it. It attests nothing, so what cannot be read is passed on
+// for people and makes the rest of the status no worse.
+func keyID(said string) string {
+	if raw, err := hex.DecodeString(said); err == nil {
+		if keys, err := image.ParseKeys(raw); err == nil && len(keys) == 1 {
+			return keys[0].ID
+		}
+		said = strings.ToLower(said)
+	}
+	return said
 }

@@ -1,6 +1,8 @@
 package robot
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"strings"
@@ -34,6 +36,31 @@ func TestFirmwareFrom(t *testing.T) {
 	if _, err := FirmwareFrom(Diagnostic{Values: map[string]string{"firmware_version": "0.2.1"}}, DefaultKeys()); err != nil {
 		t.Errorf("a firmware that says only its version: %v", err)
 	}
+}
+
+func TestTheKeyThatAFirmwareEmbeds(t *testing.T) {
+	const xy = "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296" + "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5" // P-256's base point
+	for said, want := range map[string]string{
+		"": "", "9d130c012336b3f8": "9d130c012336b3f8", "9D130C012336B3F8": "9d130c012336b3f8",
+		xy: basePoint(t, xy), strings.ToUpper(xy): basePoint(t, xy),
+		"dev key": "dev key", xy[:126] + "00": xy[:126] + "00", // no point of the curve
+	} {
+		w, err := FirmwareFrom(Diagnostic{Values: map[string]string{"firmware_version": "0.2.1", "signing_key": said}}, DefaultKeys())
+		if err != nil || w.SigningKey != want {
+			t.Errorf("%q: %q, %v", said, w.SigningKey, err)
+		}
+	}
+}
+
+// basePoint computes the id by hand.
+func basePoint(t *testing.T, xy string) string {
+	t.Helper()
+	der, err := hex.DecodeString("3059301306072a8648ce3d020106082a8648ce3d03010703420004" + xy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:8])
 }
 
 func TestFactsAreNotChangedBehindTheReadersBack(t *testing.T) {

@@ -262,13 +262,13 @@ func TestAttacks(t *testing.T) {
 		{"a revoked key signs", 1, s.document(t, six, 3), keyring.RevokedKey, "key compromise", "its signature names key " + s.id(3) + ", which is revoked"},
 		{"the signature is of another document", 1, forged(), keyring.BadSignature, "arbitrary keyring", "the signature of key " + s.id(0) + " is not by that key"},
 		{"a foreign key under a trusted name", 1, borrowed(), keyring.BadSignature, "arbitrary keyring", "is not by that key"},
-		{"one stolen key, and two have to sign", 2, s.document(t, six, 0), keyring.TooFew, "key compromise", "signed by 1 trusted keys (" + s.id(0) + "), and 2 have to"},
-		{"one stolen key and a foreign one", 2, s.document(t, six, 0, 4), keyring.TooFew, "key compromise", "signed by 1 trusted keys"},
-		{"one stolen key and a revoked one", 2, s.document(t, six, 0, 3), keyring.TooFew, "key compromise", "signed by 1 trusted keys"},
+		{"one stolen key, and two have to sign", 2, s.document(t, six, 0), keyring.TooFew, "key compromise", "it carries 1 (" + s.id(0) + ") of the 2 signatures by trusted keys that it needs"},
+		{"one stolen key and a foreign one", 2, s.document(t, six, 0, 4), keyring.TooFew, "key compromise", "it carries 1 ("},
+		{"one stolen key and a revoked one", 2, s.document(t, six, 0, 3), keyring.TooFew, "key compromise", "it carries 1 ("},
 		{"a revocation is taken back", 1, s.document(t, with(six, func(c *keyring.Content) { c.Revoked = nil }), 0), keyring.ForgetsRevoked, "", "it does not revoke key " + s.id(3) + ", which version 5 revoked"},
 		{"a revoked key is trusted again", 1, s.document(t, with(six, func(c *keyring.Content) { c.Keys, c.Revoked = s.trust(3), s.revoke(4) }), 0), keyring.ForgetsRevoked, "", s.id(3)},
 		{"nobody would be trusted", 1, s.document(t, with(six, func(c *keyring.Content) { c.Keys, c.Revoked = nil, s.revoke(0, 1, 2, 3) }), 0), keyring.LeavesNoKey, "", "no key would be trusted"},
-		{"too few would be trusted", 2, s.document(t, with(six, func(c *keyring.Content) { c.Keys, c.Revoked = nil, s.revoke(0, 2, 3) }), 0, 1), keyring.LeavesTooFew, "", "after it 1 keys would be trusted (" + s.id(1) + "), and 2 have to sign"},
+		{"too few would be trusted", 2, s.document(t, with(six, func(c *keyring.Content) { c.Keys, c.Revoked = nil, s.revoke(0, 2, 3) }), 0, 1), keyring.LeavesTooFew, "", "it leaves 1 (" + s.id(1) + ") of the 2 trusted keys that have to sign"},
 		{"no document at all", 1, keyring.Document{}, keyring.Malformed, "", "there is no document"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -104,7 +104,7 @@ func (r Ring) Accept(d Document) (Ring, error) {
 	case len(left) == 0:
 		return Ring{}, refused(LeavesNoKey, "after it no key would be trusted; have it trust the key that takes over")
 	case len(left) < r.Threshold():
-		return Ring{}, refused(LeavesTooFew, "after it %d keys would be trusted (%s), and %d have to sign a keyring: no other could ever be accepted; have it trust more",
+		return Ring{}, refused(LeavesTooFew, "it leaves %d (%s) of the %d trusted keys that have to sign a keyring: no other could ever be accepted; have it trust more",
 			len(left), strings.Join(left, ", "), r.Threshold())
 	}
 	return next, nil
@@ -151,7 +151,7 @@ func (r Ring) authorized(d Document) error {
 	case len(wrong) > 0:
 		return refused(BadSignature, "the signature of key %s is not by that key: the document was changed, or forged", wrong[0])
 	case len(good) > 0:
-		return refused(TooFew, "signed by %d trusted keys (%s), and %d have to: add the signature of another with ota-sign keyring sign (trusted: %v)",
+		return refused(TooFew, "it carries %d (%s) of the %d signatures by trusted keys that it needs: add another with ota-sign keyring sign (trusted: %v)",
 			len(good), strings.Join(good, ", "), r.Threshold(), trusted)
 	case len(gone) > 0:
 		return refused(RevokedKey, "its signature names key %s, which is revoked (trusted: %v)", gone[0], trusted)

@@ -27,6 +27,8 @@ type Config struct {
 	RobotID string
 	SKU     string
 	MaxSize int64 // largest signed file that is taken, in bytes; 0: what an image can have
+	// Keyring hears of the server's keyring document; nil: nobody does.
+	Keyring Keyring
 }
 
 const (
@@ -49,40 +51,56 @@ func New(cfg Config, h HTTP) *Client {
 }
 
 // Check asks for something newer than running; false: there is nothing. It
-// asks once. Its errors are those of httpguard (a *httpguard.StatusError may
+// asks once. A newer keyring document, which the answer announces, is fetched
+// and taken first. Its errors are those of httpguard (a *httpguard.StatusError may
 // say in RetryAfter how long to wait) and *AnswerError.
 func (c *Client) Check(ctx context.Context, running compat.Version) (update.Offer, bool, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, &httpguard.UnreachableError{
-		Host: c.cfg.URL.Host, Cause: fmt.Errorf("no answer within %v", timeout),
-	})
-	defer cancel()
-	req, err := c.request(ctx, running)
-	if err != nil {
-		return update.Offer{}, false, err
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return update.Offer{}, false, fmt.Errorf("ask the update server: %w", err)
-	}
-	defer func() { _ = resp.Body.Close() }() // what matters of it was read
-	switch resp.StatusCode {
-	case http.StatusNoContent:
-		return update.Offer{}, false, nil
-	case http.StatusOK:
-	default:
-		return update.Offer{}, false, fmt.Errorf("ask the update server: %w", httpguard.Status(resp, time.Now()))
-	}
-	o, err := c.read(ctx, resp)
-	if err != nil {
-		return update.Offer{}, false, err
+	o, h, err := c.ask(ctx, running)
+	if h != nil {
+		c.followKeyring(ctx, h)
 	}
 	switch {
+	case err != nil:
+		return update.Offer{}, false, err
+	case o.Version.IsZero():
+		return update.Offer{}, false, nil
 	case o.Version.Compare(running) < 0:
 		return update.Offer{}, false, badAnswer("it offers %v, which is older than the running %v (roll-back attack, or a server that forgot releases)", o.Version, running)
 	case o.Version == running:
 		return update.Offer{}, false, nil
 	}
 	return o, true, nil
+}
+
+// ask gives the server's offer, zero where it has none, and the header of its
+// answer where that was one to the question.
+func (c *Client) ask(ctx context.Context, running compat.Version) (update.Offer, http.Header, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	req, err := c.request(ctx, running)
+	if err != nil {
+		return update.Offer{}, nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return update.Offer{}, nil, fmt.Errorf("ask the update server: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }() // what matters of it was read
+	switch resp.StatusCode {
+	case http.StatusNoContent:
+		return update.Offer{}, resp.Header, nil
+	case http.StatusOK:
+		o, err := c.read(ctx, resp)
+		return o, resp.Header, err
+	}
+	return update.Offer{}, nil, fmt.Errorf("ask the update server: %w", httpguard.Status(resp, time.Now()))
+}
+
+// bounded gives one question and its answer their time.
+func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, timeout, &httpguard.UnreachableError{
+		Host: c.cfg.URL.Host, Cause: fmt.Errorf("no answer within %v", timeout),
+	})
 }
 
 func (c *Client) request(ctx context.Context, running compat.Version) (*http.Request, error) {

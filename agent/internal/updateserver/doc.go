@@ -1,5 +1,7 @@
 // Package updateserver asks the update server which version this robot should
-// have: GET /v1/check.
+// have: GET /v1/check. Where the answer's header Robot-OTA-Keyring announces a
+// newer keyring document than the robot's, it is fetched from /v1/keyring and
+// handed to who decides by its signatures.
 //
 // What is trusted. TLS says that the answer is the configured server's; nothing
 // in it is signed. So it decides only what is downloaded and looked at: the
@@ -12,7 +14,8 @@
 //     again by image.Verify;
 //   - mix-and-match: offered version and signed version must agree, see there;
 //   - freeze, an old answer replayed for ever: cannot be told from "nothing
-//     new" without a signed time, and costs updates, not safety. Requests
+//     new" without a signed time, and costs updates, not safety; a keyring
+//     that is held back shows in the version that robots report. Requests
 //     forbid caches to answer (Cache-Control: no-cache), so that it takes ill
 //     will;
 //   - endless data: the answer is bounded.

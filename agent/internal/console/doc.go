@@ -10,5 +10,6 @@
 //	figure.go  bytes, rates and times in words              (pure)
 //	line.go    one state as one line, with a bar            (pure)
 //	page.go    status, plan and history as pages            (pure)
+//	keys.go    whose signatures count, as a page            (pure)
 //	screen.go  a state as it changes, on a terminal or not
 package console

@@ -156,7 +156,9 @@ func ask[T any](ctx context.Context, c *Client, method, path string, body any, w
 // refusal comes back as *Problem.
 func (c *Client) send(ctx context.Context, method, path string, body any) (*http.Response, error) {
 	var content io.Reader
-	if body != nil {
+	if b, ok := body.(raw); ok {
+		content = bytes.NewReader(b)
+	} else if body != nil {
 		b, err := json.Marshal(body)
 		if err != nil {
 			return nil, err

@@ -31,22 +31,23 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type agent struct {
 	*controltest.Engine
 	*control.Client
-	socket string
-	log    *bytes.Buffer // read after stop
-	stop   func()
+	Keyring *controltest.Keys
+	socket  string
+	log     *bytes.Buffer // read after stop
+	stop    func()
 }
 
 // serve runs a server in front of an engine of straw until the test ends.
 func serve(t *testing.T) *agent {
 	t.Helper()
-	a := &agent{Engine: &controltest.Engine{JobID: "job-1"}, socket: filepath.Join(t.TempDir(), "run", "agent.sock"), log: new(bytes.Buffer)}
+	a := &agent{Engine: &controltest.Engine{JobID: "job-1"}, Keyring: new(controltest.Keys), socket: filepath.Join(t.TempDir(), "run", "agent.sock"), log: new(bytes.Buffer)}
 	l, err := control.Listen(t.Context(), a.socket)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	s := control.NewServer(a.Engine, a.Engine, slog.New(slog.NewTextHandler(a.log, nil)))
+	s := control.NewServer(a.Engine, a.Engine, slog.New(slog.NewTextHandler(a.log, nil))).WithKeys(a.Keyring)
 	go func() { done <- s.Serve(ctx, l) }()
 	a.Client = control.NewClient(a.socket)
 	stopped := false

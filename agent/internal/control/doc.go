@@ -13,7 +13,7 @@
 // decide. Commands are still validated as if they came from a stranger, every
 // body is bounded and read strictly, and each is logged with the user id that
 // the kernel names. Nothing that comes in here can make an image genuine or
-// open a gate.
+// open a gate; a keyring document has to prove itself by its signatures.
 //
 // # Interface
 //
@@ -27,6 +27,8 @@
 //	POST /v1/rollback  Rollback → Started
 //	POST /v1/inhibit   Inhibit → {}
 //	GET  /v1/history   ?n=20: [update.Record], newest last
+//	GET  /v1/keys      keyring.Report: whose signatures count
+//	POST /v1/keys      a keyring document → KeysUpdated
 //
 // What is refused is answered with application/problem+json (RFC 9457) and a
 // code that never changes its meaning: see Code.

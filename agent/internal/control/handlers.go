@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -127,21 +126,8 @@ func (s *Server) note(r *http.Request, command string, err error, args ...any) {
 // read decodes the body strictly; an empty one is {}. On false the refusal has
 // been told.
 func (s *Server) read(w http.ResponseWriter, r *http.Request, into any) bool {
-	c := http.NewResponseController(w)
-	if err := c.SetReadDeadline(time.Now().Add(bodyTime)); err != nil {
-		s.refuse(w, r, err)
-		return false
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := s.body(w, r, maxBody)
 	if err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			err = fmt.Errorf("%w: the request is larger than %d bytes", update.ErrRequest, maxBody)
-		}
-		s.refuse(w, r, err)
-		return false
-	}
-	if err := c.SetReadDeadline(time.Time{}); err != nil {
 		s.refuse(w, r, err)
 		return false
 	}

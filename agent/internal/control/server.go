@@ -48,6 +48,7 @@ type History interface {
 type Server struct {
 	engine  Engine
 	history History
+	keys    Keys // nil: nothing is told of keys
 	log     *slog.Logger
 }
 
@@ -106,6 +107,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("POST /v1/cancel", s.cancel)
 	mux.HandleFunc("POST /v1/rollback", s.rollback)
 	mux.HandleFunc("POST /v1/inhibit", s.inhibit)
+	s.handleKeys(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.tell(w, &Problem{Status: http.StatusNotFound, Code: NotFound, Detail: fmt.Sprintf("this agent knows no %s %s: is it older than this command?", r.Method, r.URL.Path)})
 	})

@@ -35,6 +35,8 @@ type Config struct {
 	KeepAlive time.Duration
 	// Version of this program, told on ota/online.
 	Version string
+	// Keys are told on ota/status; nil: they are not.
+	Keys func() Keys
 }
 
 // Commands is what the fleet may ask for; the engine does it.

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/robot-platform/robot-ota/agent/internal/update"
 )
 
 // When to try again, and how often to speak.
@@ -136,7 +134,7 @@ func (l *Link) speak(ctx context.Context, s session, e State) error {
 	defer tick.Stop()
 	told := teller{}
 	for {
-		next, err := told.status(ctx, s, e.Status(), time.Now())
+		next, err := told.status(ctx, s, l.status(e.Status()), time.Now())
 		if err != nil {
 			return err
 		}
@@ -186,7 +184,7 @@ type teller struct {
 
 // status publishes s where it is time to; next is when to ask again at the
 // latest.
-func (t *teller) status(ctx context.Context, to session, s update.Status, now time.Time) (next time.Duration, err error) {
+func (t *teller) status(ctx context.Context, to session, s Status, now time.Time) (next time.Duration, err error) {
 	raw, err := json.Marshal(s)
 	if err != nil {
 		return 0, err
@@ -211,7 +209,7 @@ func (t *teller) status(ctx context.Context, to session, s update.Status, now ti
 }
 
 // shapeOf is the status without what moves all the time.
-func shapeOf(s update.Status) (string, error) {
+func shapeOf(s Status) (string, error) {
 	s.Progress, s.BytesDone, s.BytesTotal, s.Rate, s.Message = 0, 0, 0, 0, ""
 	s.Reasons = slices.Clone(s.Reasons)
 	for i := range s.Reasons {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -23,6 +24,7 @@ type air struct {
 	said  []saying
 	open  *airSession
 	hold  time.Duration // until it throws a robot out; 0: never
+	keys  *Keys         // of the robot; nil: it does not tell
 }
 
 type saying struct {
@@ -97,6 +99,9 @@ func aloft(t *testing.T, a *air, f func(t *testing.T, l *Link, e *fake)) {
 			t.Fatal(err)
 		}
 		l.dial = a.dial
+		if a.keys != nil {
+			l.cfg.Keys = func() (k Keys) { a.set(func() { k = *a.keys }); return k }
+		}
 		e := newFake()
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -209,6 +214,27 @@ func TestStatusPace(t *testing.T) {
 		time.Sleep(2 * pace)
 		if got := a.on("ota/status"); !slices.ContainsFunc(got, func(s saying) bool { return json.Unmarshal([]byte(s.payload), &last) == nil && last.Progress == 0.5 }) {
 			t.Error("the last progress was never told")
+		}
+	})
+}
+
+// TestKeysAreTold: whose signatures count is part of the status, and a change
+// of it is told without one of the update.
+func TestKeysAreTold(t *testing.T) {
+	a := &air{keys: &Keys{Keyring: 7, Trusted: []string{"00000000000000aa"}, Revoked: []string{"00000000000000bb"}, Firmware: "00000000000000cc"}}
+	aloft(t, a, func(t *testing.T, _ *Link, _ *fake) {
+		time.Sleep(time.Hour)
+		a.set(func() { a.keys.Keyring = 8 })
+		time.Sleep(time.Hour)
+		got := a.on("ota/status")
+		if len(got) != 2 {
+			t.Fatalf("%d statuses: %v", len(got), got)
+		}
+		for i, version := range []string{"7", "8"} {
+			want := `"keys":{"keyring":` + version + `,"trusted":["00000000000000aa"],"revoked":["00000000000000bb"],"firmware":"00000000000000cc"}}`
+			if p := got[i].payload; !strings.HasSuffix(p, want) || !strings.HasPrefix(p, `{"state":"idle"`) {
+				t.Errorf("%s\nwant it to end with %s", p, want)
+			}
 		}
 	})
 }

@@ -78,6 +78,9 @@ type Config struct {
 	// Vitals are further values of the agent's own diagnostics; nil: none. It
 	// is asked once a second and must return at once.
 	Vitals func() []Vital
+	// Warnings make the agent's own diagnostics a WARN; nil: none. It is asked
+	// as Vitals is.
+	Warnings func() []string
 }
 
 // Vital is a value of the agent's own diagnostics.

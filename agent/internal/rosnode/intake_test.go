@@ -150,6 +150,23 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+func TestWarnings(t *testing.T) {
+	for _, test := range []struct {
+		level    uint8
+		warnings []string
+		want     uint8
+		message  string
+	}{
+		{0, nil, 0, "nothing to do"},
+		{0, []string{"a", "b"}, 1, "nothing to do; a; b"},
+		{2, []string{"a"}, 2, "nothing to do; a"},
+	} {
+		if level, message := warned(test.level, "nothing to do", test.warnings); level != test.want || message != test.message {
+			t.Errorf("%d, %q: got %d, %q", test.level, test.warnings, level, message)
+		}
+	}
+}
+
 func TestRequest(t *testing.T) {
 	r, err := request(" https://h/x ", strings.Repeat("AB", 32), "0.2.1")
 	if err != nil || r.URL != "https://h/x" || r.SHA256 != strings.Repeat("ab", 32) || r.Version.String() != "0.2.1" || r.Origin != update.FromROS {

@@ -64,6 +64,9 @@ func (o *outlets) status(s update.Status, now time.Time) error {
 // diagnostics publishes the agent's own health and the robot's firmware.
 func (o *outlets) diagnostics(s update.Status, now time.Time) error {
 	level, message := health(s)
+	if o.cfg.Warnings != nil {
+		level, message = warned(level, message, o.cfg.Warnings())
+	}
 	d := diagnostic_msgs.DiagnosticStatus{
 		Level: level, Name: o.cfg.ownStatus(), Message: message, HardwareId: o.cfg.RobotID,
 		Values: []diagnostic_msgs.KeyValue{

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/robot-platform/robot-ota/agent/internal/preflight"
+	"github.com/robot-platform/robot-ota/agent/internal/robot"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 	"github.com/robot-platform/robot-ota/firmware/compat"
 )
@@ -47,6 +49,14 @@ func health(s update.Status) (level uint8, message string) {
 		return warn, s.Message
 	}
 	return ok, s.Message
+}
+
+// warned is the same where there is something to look into besides the update.
+func warned(level uint8, message string, warnings []string) (uint8, string) {
+	if len(warnings) == 0 {
+		return level, message
+	}
+	return max(level, uint8(robot.Warn)), message + "; " + strings.Join(warnings, "; ")
 }
 
 // allReasons are what holds an update back and what ended it: ROS has one list

@@ -13,6 +13,7 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/console"
 	"github.com/robot-platform/robot-ota/agent/internal/control"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/firmware/image"
 )
 
 // version is set by the linker (-X main.version=…).
@@ -151,12 +152,15 @@ func (a *app) checkConfig(path string) error {
 	if _, err := a.std.out.Write(out); err != nil {
 		return err
 	}
-	_, files, err := cfg.Keyring()
+	base, err := cfg.Base()
 	if err != nil {
 		return err
 	}
-	for _, f := range files {
-		a.warn("%s: %d trusted: %v", f.Path, len(f.IDs), f.IDs)
+	for _, f := range base.Files {
+		a.warn("%s: %d trusted: %v", f.Name, len(f.Keys), image.NewKeyring(f.Keys...).IDs())
+	}
+	for _, l := range base.Lists {
+		a.warn("%s: %d revoked: %v", l.Name, len(l.IDs), l.IDs)
 	}
 	a.warn("%s: no faults", path)
 	return nil

@@ -64,7 +64,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.socket, "socket", "", "control socket `PATH` (default: what the configuration says, or else "+config.DefaultSocket+")")
 	f.BoolVar(&a.json, "json", false, "answer in JSON, one object a line where there are several")
 	root.AddCommand(a.runCommand(), a.statusCommand(), a.planCommand(), a.triggerCommand(), a.checkCommand(),
-		a.cancelCommand(), a.rollbackCommand(), a.inhibitCommand(), a.historyCommand(), a.configCommand(), a.versionCommand())
+		a.cancelCommand(), a.rollbackCommand(), a.inhibitCommand(), a.historyCommand(), a.keysCommand(), a.configCommand(), a.versionCommand())
 	a.note(root)
 	return withManual(root)
 }

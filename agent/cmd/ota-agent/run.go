@@ -13,14 +13,15 @@ import (
 
 	"github.com/robot-platform/robot-ota/agent/internal/config"
 	"github.com/robot-platform/robot-ota/firmware/image"
+	"github.com/robot-platform/robot-ota/firmware/keyring"
 )
 
 // agent is what the daemon is made from.
 type agent struct {
 	cfg     config.Config
-	keys    image.Keyring
-	version string   // of this program
-	rosArgs []string // --ros-args … as they stood on the command line
+	base    keyring.Base // whom the configuration trusts
+	version string       // of this program
+	rosArgs []string     // --ros-args … as they stood on the command line
 	log     *slog.Logger
 	// ready is called when everything answers that others may ask.
 	ready func()
@@ -49,7 +50,7 @@ func (a *app) run(ctx context.Context) error {
 	if a.socket != "" {
 		cfg.ControlSocket = a.socket
 	}
-	keys, files, err := cfg.Keyring()
+	base, err := cfg.Base()
 	if err != nil {
 		return err
 	}
@@ -57,13 +58,16 @@ func (a *app) run(ctx context.Context) error {
 	defer stop()
 	log := newLog(a.std.err, cfg.Log)
 	log.Info("starting", "version", build(), "config", a.configPath, "robot", cfg.Robot.ID, "sku", cfg.Robot.SKU, "port", cfg.Serial.Port)
-	for _, f := range files {
-		log.Info("trusting", "file", f.Path, "keys", f.IDs)
+	for _, f := range base.Files {
+		log.Info("trusting", "file", f.Name, "keys", image.NewKeyring(f.Keys...).IDs())
+	}
+	for _, l := range base.Lists {
+		log.Info("revoking", "file", l.Name, "keys", l.IDs)
 	}
 	if !withROS {
 		log.Warn("this build has no ROS 2: there is no node, nothing is heard of the robot, and so no gate will open; build with -tags ros2")
 	}
-	ag := agent{cfg: cfg, keys: keys, version: build(), rosArgs: a.ros, log: log, ready: func() {
+	ag := agent{cfg: cfg, base: base, version: build(), rosArgs: a.ros, log: log, ready: func() {
 		log.Info("ready", "socket", cfg.ControlSocket)
 		notify(log, daemon.SdNotifyReady)
 	}}

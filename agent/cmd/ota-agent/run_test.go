@@ -58,8 +58,8 @@ func TestRunTellsSystemdAndPassesROSArgumentsOn(t *testing.T) {
 		if want := []string{"--ros-args", "-r", "__ns:=/r1", "-p", "--odd"}; !slices.Equal(ag.rosArgs, want) {
 			t.Errorf("ROS arguments %q", ag.rosArgs)
 		}
-		if ag.cfg.Robot.ID != "robot-7" || ag.cfg.ControlSocket != "/tmp/elsewhere" || len(ag.keys.IDs()) != 1 {
-			t.Errorf("got %+v, keys %v", ag.cfg.Robot, ag.keys)
+		if ag.cfg.Robot.ID != "robot-7" || ag.cfg.ControlSocket != "/tmp/elsewhere" || len(ag.base.Files) != 1 {
+			t.Errorf("got %+v, keys %v", ag.cfg.Robot, ag.base)
 		}
 		ag.ready()
 		if got := heard(); got != "READY=1" {

@@ -16,11 +16,11 @@ import (
 )
 
 // source is the update server as configured.
-func (a agent) source(server *url.URL, http *httpguard.Client, board *robot.Board, m update.Memory) (engine.Source, error) {
+func (a agent) source(server *url.URL, http *httpguard.Client, board *robot.Board, m update.Memory, ring *keys) (engine.Source, error) {
 	s, r := a.cfg.Server, a.cfg.Robot
 	if s.Source != config.SourceHawkbit {
 		return updateserver.New(updateserver.Config{
-			URL: server, RobotID: r.ID, SKU: r.SKU, MaxSize: int64(a.cfg.Download.MaxSize),
+			URL: server, RobotID: r.ID, SKU: r.SKU, MaxSize: int64(a.cfg.Download.MaxSize), Keyring: ring,
 		}, http), nil
 	}
 	return hawkbit.New(hawkbit.Config{

@@ -52,12 +52,16 @@ func wire(ctx context.Context, a agent) error {
 		return err
 	}
 	board := robot.NewBoard()
-	var core *engine.Engine
-	ports, err := a.ports(ctx, memory, board, store, func(err error, again time.Duration) { core.Hitch(err, again) })
+	ring, err := a.ring(board)
 	if err != nil {
 		return err
 	}
-	link, err := a.link(memory)
+	var core *engine.Engine
+	ports, err := a.ports(ctx, memory, board, store, ring, func(err error, again time.Duration) { core.Hitch(err, again) })
+	if err != nil {
+		return err
+	}
+	link, err := a.link(memory, ring)
 	if err != nil {
 		return err
 	}
@@ -78,7 +82,7 @@ func wire(ctx context.Context, a agent) error {
 	plan := schedule.New(a.checkEvery())
 	g, ctx := errgroup.WithContext(ctx)
 	if withROS {
-		node, err := rosnode.New(a.nodeConfig(core, plan, board), core, board, a.log)
+		node, err := rosnode.New(ring.onNode(a.nodeConfig(core, plan, board)), core, board, a.log)
 		if err != nil {
 			return err
 		}
@@ -95,11 +99,11 @@ func wire(ctx context.Context, a agent) error {
 		g.Go(func() error { probe.Run(ctx); return nil })
 	}
 	g.Go(func() error { return dog.run(ctx, core) })
-	g.Go(func() error { return control.NewServer(core, store, a.log).Serve(ctx, listener) })
+	g.Go(func() error { return control.NewServer(core, store, a.log).WithKeys(ring).Serve(ctx, listener) })
 	g.Go(func() error {
 		plan.Run(ctx, func(ctx context.Context) error {
 			_, err := core.Trigger(ctx, update.Request{Origin: update.FromSchedule})
-			return err
+			return a.refreshed(ctx, ports.Source, err)
 		}, a.log)
 		return nil
 	})
@@ -108,7 +112,7 @@ func wire(ctx context.Context, a agent) error {
 }
 
 // ports are the engine's ways to the outside.
-func (a agent) ports(ctx context.Context, m update.Memory, board *robot.Board, store *journal.Journal, hitch func(error, time.Duration)) (engine.Ports, error) {
+func (a agent) ports(ctx context.Context, m update.Memory, board *robot.Board, store *journal.Journal, ring *keys, hitch func(error, time.Duration)) (engine.Ports, error) {
 	var none engine.Ports
 	server, err := url.Parse(a.cfg.Server.URL)
 	if err != nil {
@@ -127,7 +131,7 @@ func (a agent) ports(ctx context.Context, m update.Memory, board *robot.Board, s
 		return none, fmt.Errorf("serial.chip: %w", err)
 	}
 	images, err := fetch.New(fetch.Config{
-		Dir: filepath.Join(a.cfg.StateDir, "images"), Keys: a.keys,
+		Dir: filepath.Join(a.cfg.StateDir, "images"), Keys: ring.Ring,
 		Files: a.cfg.Server.Files, Robot: image.Policy{Chip: id, SKU: a.cfg.Robot.SKU},
 		MaxSize: int64(a.cfg.Download.MaxSize), MinSpeed: int64(a.cfg.Download.MinSpeed),
 		Patience: a.cfg.Download.Patience.Std(), GiveUp: a.cfg.Download.GiveUp.Std(), OnRetry: hitch, Keep: a.cfg.Download.Keep,
@@ -148,7 +152,7 @@ func (a agent) ports(ctx context.Context, m update.Memory, board *robot.Board, s
 			a.log.Error("the owner of the serial line, which a crashed agent left stopped, could not be started", "err", err)
 		}
 	}
-	source, err := a.source(server, http, board, m)
+	source, err := a.source(server, http, board, m, ring)
 	if err != nil {
 		return none, err
 	}
@@ -158,7 +162,7 @@ func (a agent) ports(ctx context.Context, m update.Memory, board *robot.Board, s
 }
 
 // link is the line to the fleet's broker; nil: there is none.
-func (a agent) link(m update.Memory) (*mqttlink.Link, error) {
+func (a agent) link(m update.Memory, ring *keys) (*mqttlink.Link, error) {
 	c := a.cfg.MQTT
 	if c.URL == "" {
 		return nil, nil //nolint:nilnil // no link is no error
@@ -166,7 +170,7 @@ func (a agent) link(m update.Memory) (*mqttlink.Link, error) {
 	return mqttlink.New(mqttlink.Config{
 		URL: c.URL, RobotID: a.cfg.Robot.ID, SKU: a.cfg.Robot.SKU, StateDir: a.cfg.StateDir,
 		CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile,
-		Username: c.Username, PasswordFile: c.PasswordFile, KeepAlive: c.KeepAlive.Std(), Version: a.version,
+		Username: c.Username, PasswordFile: c.PasswordFile, KeepAlive: c.KeepAlive.Std(), Version: a.version, Keys: ring.onBroker,
 	}, m, a.log)
 }
 

@@ -27,6 +27,9 @@ func (e *Engine) takeLine(ctx context.Context, m update.Memory, out emit) error 
 		out(update.Blocked{Reasons: reasons})
 		return nil
 	}
+	if err := e.proveAgain(ctx, m); err != nil {
+		return err
+	}
 	if err := e.ports.Line.Take(ctx); err != nil {
 		return fmt.Errorf("take the serial line: %w", err)
 	}
@@ -43,7 +46,7 @@ func (e *Engine) connect(ctx context.Context, m update.Memory, out emit) error {
 			return err
 		}
 	}
-	if err := e.remember(ctx, m); err != nil {
+	if err := e.proveAgain(ctx, m); err != nil {
 		return err
 	}
 	s, err := e.ports.Chip.Connect(ctx, e.verified)
@@ -63,15 +66,15 @@ func (e *Engine) connect(ctx context.Context, m update.Memory, out emit) error {
 	return nil
 }
 
-// remember has the job's verified image at hand: after a restart it is read and
-// proved again, and must be the one that the journal knows.
-func (e *Engine) remember(ctx context.Context, m update.Memory) error {
-	if e.verified.IsZero() || digest(e.verified) != m.Job.Image.AppSHA256 {
-		if _, err := e.prove(ctx, m); err != nil {
-			return err
-		}
+// proveAgain verifies the job's stored image anew, with the keys that are in
+// force now: hours may have passed since it was verified first, and its key may
+// have been revoked meanwhile. It must be the image that the journal knows.
+func (e *Engine) proveAgain(ctx context.Context, m update.Memory) error {
+	v, err := e.prove(ctx, m)
+	if err != nil {
+		return fmt.Errorf("the image was verified before and is not accepted any more: %w", err)
 	}
-	if got := digest(e.verified); got != m.Job.Image.AppSHA256 {
+	if got := digest(v); got != m.Job.Image.AppSHA256 {
 		return failf("image_changed", "the stored file holds image %s, not %s, which was verified first", got, m.Job.Image.AppSHA256)
 	}
 	return nil
@@ -118,6 +121,9 @@ func (e *Engine) attest(ctx context.Context, m update.Memory, out emit) error {
 	}
 	if err := e.session.Attest(ctx, to, e.verified); err != nil {
 		return fmt.Errorf("attest %s: %w", to, err)
+	}
+	if err := e.proveAgain(ctx, m); err != nil { // the last moment at which a revocation costs nothing
+		return err
 	}
 	out(update.Attested{})
 	return nil

@@ -27,8 +27,10 @@ type HTTP interface {
 
 // Config bounds downloads and names the store.
 type Config struct {
-	Dir  string        // of the store; made with mode 0700
-	Keys image.Keyring // whose signatures count
+	Dir string // of the store; made with mode 0700
+	// Keys tells whose signatures count. It is asked at each verification, so
+	// that a revocation holds at once. nil: nobody's do.
+	Keys func() image.Keyring
 	// MaxSize of a signed file in bytes; 0 or more than an image can have:
 	// what an image can have.
 	MaxSize int64
@@ -65,6 +67,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Keep <= 0 {
 		c.Keep = 2
+	}
+	if c.Keys == nil {
+		c.Keys = func() image.Keyring { return image.Keyring{} }
 	}
 	return c
 }
@@ -233,7 +238,7 @@ func (c *Client) Verify(ctx context.Context, sha string, p image.Policy) (image.
 	if err != nil {
 		return image.Verified{}, err
 	}
-	v, err := image.Verify(data, c.cfg.Keys, p)
+	v, err := image.Verify(data, c.cfg.Keys(), p)
 	if err != nil {
 		c.log.Warn("image refused", "sha256", sha, "err", err)
 		return image.Verified{}, errors.Join(err, c.store.remove(name))

@@ -470,13 +470,13 @@ var signer = func() *ecdsa.PrivateKey {
 	return k
 }()
 
-func keyring(t *testing.T) image.Keyring {
+func keyring(t *testing.T) func() image.Keyring {
 	t.Helper()
 	k, err := image.NewKey(&signer.PublicKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return image.NewKeyring(k)
+	return func() image.Keyring { return image.NewKeyring(k) }
 }
 
 func signed(t *testing.T, o imagetest.Options) []byte {

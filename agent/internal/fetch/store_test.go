@@ -63,6 +63,28 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// The key is revoked after its image was verified once: the next look refuses
+// it, and takes it away.
+func TestRevokedBetweenTwoLooks(t *testing.T) {
+	b := signed(t, imagetest.Options{})
+	s := serve(t, full(b, ""))
+	ring := keyring(t)()
+	c := s.client(t, Config{Keys: func() image.Keyring { return ring }})
+	sum := download(t, c, s, b)
+	if _, err := c.Verify(t.Context(), sum, s3); err != nil {
+		t.Fatal(err)
+	}
+	ring = ring.Without(ring.IDs()...)
+	_, err := c.Verify(t.Context(), sum, s3)
+	var refused *image.Refused
+	if !errors.As(err, &refused) || refused.Code != image.RefusedRevoked {
+		t.Errorf("got %v", err)
+	}
+	if got := names(t, c.cfg.Dir); len(got) != 0 {
+		t.Errorf("it stays: %v", got)
+	}
+}
+
 func TestTamperedImageIsRefusedAndRemoved(t *testing.T) {
 	b := signed(t, imagetest.Options{Body: content(5000, 3)})
 	b[len(b)-100] ^= 1

@@ -82,7 +82,7 @@ func TestAgainstTheRealServer(t *testing.T) {
 	}
 	defer guard.CloseIdleConnections()
 	server := updateserver.New(updateserver.Config{URL: address, RobotID: "robot-001", SKU: "standard"}, guard)
-	images, err := fetch.New(fetch.Config{Dir: filepath.Join(t.TempDir(), "downloads"), Keys: keys}, guard, slog.New(slog.DiscardHandler))
+	images, err := fetch.New(fetch.Config{Dir: filepath.Join(t.TempDir(), "downloads"), Keys: func() image.Keyring { return keys }}, guard, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@
 //	ota-fleet serve    --data DIR --tls-cert FILE --tls-key FILE [--listen :8443] [--public-url URL]
 //	ota-fleet publish  --data DIR --sku basic,standard --key pub.der [--key …] signed.bin
 //	ota-fleet list     --data DIR [--json]
+//	ota-fleet keyring  --data DIR --key pub.der [--key …] keyring.json
 //	ota-fleet dev-cert --dir DIR [--host localhost,127.0.0.1]
 //
 // Exit codes: 0 done; 1 refused or failed; 2 called wrongly.
@@ -46,7 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(), publishCommand(), listCommand(), devCertCommand()) //nolint:contextcheck // cobra carries it
+	root.AddCommand(serveCommand(), publishCommand(), listCommand(), keyringCommand(), devCertCommand()) //nolint:contextcheck // cobra carries it
 	withManual(root).SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/firmware/image"
 	"github.com/robot-platform/robot-ota/firmware/image/imagetest"
+	"github.com/robot-platform/robot-ota/firmware/keyring"
 )
 
 // leakChecked ends the tests with a look for goroutines left behind.
@@ -50,7 +51,48 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// makeImages writes pub.der, other.der and signed images: VERSION.bin for any
+// makeKeyrings writes keyring documents: the first trusts the other key, the
+// next ones revoke the first key as well.
+func makeKeyrings(dir string, key, other *ecdsa.PrivateKey) error {
+	old, err := image.NewKey(&key.PublicKey)
+	if err != nil {
+		return err
+	}
+	fresh, err := image.NewKey(&other.PublicKey)
+	if err != nil {
+		return err
+	}
+	trusting, keys := keyring.Content{Version: 1, Keys: []image.Key{fresh}}, []*ecdsa.PrivateKey{key, other}
+	for name, d := range map[string]struct {
+		version uint64
+		by      int
+	}{"keyring-1": {1, 0}, "keyring-2": {2, 0}, "keyring-3": {3, 0}, "keyring-4": {4, 1}, "foreign": {9, 2}} {
+		c := trusting
+		if c.Version = d.version; d.version > 1 {
+			c.Revoked = []string{old.ID}
+		}
+		signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return err
+		}
+		if d.by < len(keys) {
+			signer = keys[d.by]
+		}
+		doc, err := keyring.New(c)
+		if err == nil {
+			doc, err = doc.Sign(signer)
+		}
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name+".json"), doc.Encode(), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeImages writes pub.der, other.der, keyrings and signed images: VERSION.bin for any
 // SKU, standard.bin and forged.bin.
 func makeImages(dir string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -69,6 +111,9 @@ func makeImages(dir string) error {
 		if err := os.WriteFile(filepath.Join(dir, name), pub.DER(), 0o600); err != nil {
 			return err
 		}
+	}
+	if err := makeKeyrings(dir, key, other); err != nil {
+		return err
 	}
 	for name, o := range map[string]imagetest.Options{
 		"0.1.0.bin":    {Version: "0.1.0"},

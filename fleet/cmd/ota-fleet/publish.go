@@ -77,16 +77,11 @@ func publish(ctx context.Context, data, path string, keyPaths []string, chip ima
 }
 
 func readKeys(paths []string) (image.Keyring, error) {
-	const maxKeyFile = 64 << 10
 	var all []image.Key
 	for _, path := range paths {
-		b, err := readBounded(path, maxKeyFile)
+		keys, err := readKeyFile(path)
 		if err != nil {
 			return image.Keyring{}, err
-		}
-		keys, err := image.ParseKeys(b)
-		if err != nil {
-			return image.Keyring{}, fmt.Errorf("%s: %w", path, err)
 		}
 		all = append(all, keys...)
 	}

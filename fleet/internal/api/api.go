@@ -3,6 +3,10 @@
 //	GET /v1/check?sku=&version=&robot_id=  what this robot should have; 204: what it has
 //	GET /v1/manifest                       the latest release of each SKU
 //	GET /v1/artifacts/{sha256}             the signed file, in ranges where asked for
+//	GET /v1/keyring                        the signed keyring document
+//
+// Where there is a keyring document, answers to checks name its version in the
+// header Robot-OTA-Keyring.
 //
 // Errors are application/problem+json (RFC 9457).
 //
@@ -30,6 +34,7 @@ import (
 	"time"
 
 	"github.com/robot-platform/robot-ota/firmware/compat"
+	"github.com/robot-platform/robot-ota/firmware/keyring"
 	"github.com/robot-platform/robot-ota/fleet/internal/release"
 )
 
@@ -37,6 +42,8 @@ import (
 type Store interface {
 	Releases(ctx context.Context) ([]release.Release, error)
 	Artifact(ctx context.Context, sha256 string) (io.ReadSeekCloser, error)
+	// Keyring is zero where there is none.
+	Keyring(ctx context.Context) (keyring.Document, error)
 }
 
 // Config of the interface.
@@ -60,6 +67,7 @@ func New(cfg Config, store Store, log *slog.Logger) http.Handler {
 		"/v1/check":              a.check,
 		"/v1/manifest":           a.manifest,
 		"/v1/artifacts/{sha256}": a.artifact,
+		"/v1/keyring":            a.keyring,
 	} {
 		mux.Handle("GET "+path, a.handler(h))
 		mux.Handle(path, a.handler(onlyGET))
@@ -107,6 +115,7 @@ func (a *api) check(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Cache-Control", "no-store")
+	a.announce(w, r)
 	latest, ok := release.Latest(all, q.sku)
 	if !ok || latest.Version.Compare(q.version) <= 0 {
 		w.WriteHeader(http.StatusNoContent)

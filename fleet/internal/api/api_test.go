@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/robot-platform/robot-ota/firmware/compat"
+	"github.com/robot-platform/robot-ota/firmware/keyring"
 	"github.com/robot-platform/robot-ota/fleet/internal/release"
 )
 
@@ -24,9 +25,13 @@ type memory struct {
 	releases []release.Release
 	err      error
 	opened   string
+	keyring  keyring.Document
+	lost     error // of the keyring
 }
 
 func (m *memory) Releases(context.Context) ([]release.Release, error) { return m.releases, m.err }
+
+func (m *memory) Keyring(context.Context) (keyring.Document, error) { return m.keyring, m.lost }
 
 type readSeekCloser struct{ *bytes.Reader }
 

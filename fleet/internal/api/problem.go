@@ -24,7 +24,7 @@ func problemf(status int, format string, args ...any) error {
 func bad(format string, args ...any) error { return problemf(http.StatusBadRequest, format, args...) }
 
 func notFound(http.ResponseWriter, *http.Request) error {
-	return problemf(http.StatusNotFound, "there is /v1/check, /v1/manifest and /v1/artifacts/{sha256}")
+	return problemf(http.StatusNotFound, "there is /v1/check, /v1/manifest, /v1/artifacts/{sha256} and /v1/keyring")
 }
 
 func onlyGET(w http.ResponseWriter, r *http.Request) error {

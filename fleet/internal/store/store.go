@@ -2,6 +2,7 @@
 //
 //	releases.json          the list, replaced as a whole
 //	artifacts/<sha256>     the signed files, never changed
+//	keyring.json           whom robots are to trust, where that was said
 //
 // A file is durable before the list names it, and what the list does not name
 // nobody is served. Several processes may use one folder: `ota-fleet publish`
@@ -24,6 +25,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/robot-platform/robot-ota/firmware/keyring"
 	"github.com/robot-platform/robot-ota/fleet/internal/release"
 	"github.com/robot-platform/robot-ota/internal/durable"
 )
@@ -40,9 +42,9 @@ var ErrNotFound = errors.New("no such artifact")
 type Store struct {
 	dir string
 
-	mu   sync.Mutex // guards the cache
-	seen fs.FileInfo
-	list []release.Release
+	mu      sync.Mutex // guards what was read
+	list    cached[[]release.Release]
+	keyring cached[keyring.Document]
 }
 
 // list is the form of releases.json.
@@ -74,36 +76,14 @@ func (s *Store) Releases(ctx context.Context) ([]release.Release, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	info, err := os.Stat(s.index())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("release store: %w", err)
-	}
-	if s.seen != nil && os.SameFile(s.seen, info) && s.seen.ModTime().Equal(info.ModTime()) && s.seen.Size() == info.Size() {
-		return s.list, nil
-	}
-	all, err := s.read()
-	if err != nil {
-		return nil, err
-	}
-	s.seen, s.list = info, all
-	return all, nil
+	return s.list.load(s.index(), s.read)
 }
 
 // read reads the list from the disk.
 func (s *Store) read() ([]release.Release, error) {
-	f, err := os.Open(s.index())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("release store: %w", err)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxList+1))
-	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, fmt.Errorf("release store: %w", err)
+	data, err := readBounded(s.index(), maxList)
+	if err != nil || data == nil {
+		return nil, err
 	}
 	all, err := parse(data)
 	if err != nil {

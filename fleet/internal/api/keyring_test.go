@@ -1,0 +1,58 @@
+package api
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"testing"
+
+	"github.com/robot-platform/robot-ota/firmware/keyring"
+)
+
+func document(t *testing.T, version uint64) keyring.Document {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := keyring.New(keyring.Content{Version: version, Revoked: []string{"00000000000000aa"}})
+	if err == nil {
+		d, err = d.Sign(key)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestKeyring(t *testing.T) {
+	m := stocked()
+	h := handler(m, "")
+	isProblem(t, ask(h, "GET", "/v1/keyring"), 404, "there is no keyring document")
+	if w := ask(h, "GET", "/v1/check?sku=standard&version=0.2.0"); w.Header().Values(headerKeyring) != nil {
+		t.Errorf("announced without being there: %v", w.Header())
+	}
+
+	m.keyring = document(t, 7)
+	w := ask(h, "GET", "/v1/keyring")
+	if w.Code != 200 || !bytes.Equal(w.Body.Bytes(), m.keyring.Encode()) || w.Header().Get("Content-Type") != "application/json" ||
+		w.Header().Get("Cache-Control") != "no-store" || w.Header().Get(headerKeyring) != "7" {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+	}
+	for query, code := range map[string]int{"sku=standard&version=0.2.0": 200, "sku=standard&version=0.2.1": 204} {
+		if w := ask(h, "GET", "/v1/check?"+query); w.Code != code || w.Header().Get(headerKeyring) != "7" {
+			t.Errorf("%s: %d %v", query, w.Code, w.Header())
+		}
+	}
+	isProblem(t, ask(h, "POST", "/v1/keyring"), 405, "POST is not possible here")
+
+	// One that is damaged is nobody's answer, and keeps no robot from its firmware.
+	m.lost = errors.New("keyring.json cannot be used")
+	isProblem(t, ask(h, "GET", "/v1/keyring"), 500, "")
+	if w := ask(h, "GET", "/v1/check?sku=standard&version=0.2.0"); w.Code != http.StatusOK || w.Header().Values(headerKeyring) != nil {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+}

@@ -55,7 +55,7 @@ func (p *program) announce(reason string) {
 		Mode: ModeApp, Running: true, Publishing: b.name != "silent" || b.arg != "",
 		Version: p.app.version, Project: p.app.project, Protocol: b.protocol, SHA256: p.app.digest,
 		Slot: slotName(p.index), OTAState: p.state(), BootCount: uint64(p.nvs.boots), ResetReason: reason,
-		SafetyState: "self_test", Motors: "idle", SelfTest: "running", Behaviour: b.String(), Drain: 1,
+		SafetyState: "self_test", Motors: "idle", SelfTest: "running", SigningKey: b.key, Behaviour: b.String(), Drain: 1,
 	}
 	if b.name == "wrong_version" {
 		st.Version = b.arg

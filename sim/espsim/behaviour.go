@@ -1,6 +1,8 @@
 package espsim
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -40,6 +42,7 @@ type behaviour struct {
 	arg      string
 	after    time.Duration // of the _after ones and silent:s
 	protocol uint8
+	key      string // id of the public key that the image embeds, "" for none
 }
 
 func defaultBehaviour() behaviour { return behaviour{name: "good"} }
@@ -85,15 +88,24 @@ func parseBehaviour(s string) (behaviour, error) {
 	return b, fmt.Errorf("unknown behaviour %q: there are %s", s, strings.Join(Behaviours(), ", "))
 }
 
-// Marker is the text that carries behaviour and advertised protocol version
-// in an image, right behind the app description.
-func Marker(behaviour string, protocol uint8) string {
-	return fmt.Sprintf("%sbehaviour=%s protocol=%d", markerPrefix, behaviour, protocol)
+// MaxMarker is the room for a Marker in an image, in bytes.
+const MaxMarker = 256
+
+// Marker is the text that carries behaviour, advertised protocol version and
+// embedded public key (X‖Y in hex, "" for none) in an image, right behind the
+// app description.
+func Marker(behaviour string, protocol uint8, key string) string {
+	s := fmt.Sprintf("%sbehaviour=%s protocol=%d", markerPrefix, behaviour, protocol)
+	if key != "" {
+		s += " key=" + key
+	}
+	return s
 }
 
 func parseMarker(s string) (behaviour, error) {
 	b := defaultBehaviour()
 	var protocol uint8
+	var embeds string
 	for _, field := range strings.Fields(s) {
 		key, value, _ := strings.Cut(field, "=")
 		switch key {
@@ -108,8 +120,29 @@ func parseMarker(s string) (behaviour, error) {
 				return b, fmt.Errorf("protocol %q: %w", value, err)
 			}
 			protocol = uint8(n)
+		case "key":
+			var err error
+			if embeds, err = KeyID(value); err != nil {
+				return b, err
+			}
 		}
 	}
-	b.protocol = protocol
+	b.protocol, b.key = protocol, embeds
 	return b, nil
+}
+
+// KeyID is how the fleet names a public key that a firmware embeds as X‖Y: the
+// first eight bytes of the SHA-256 of its DER form, in hex.
+func KeyID(xy string) (string, error) {
+	point, err := hex.DecodeString(xy)
+	if err != nil || len(point) != 64 {
+		return "", fmt.Errorf("key %.20q: want X and Y, 128 hex digits", xy)
+	}
+	// SubjectPublicKeyInfo of id-ecPublicKey on prime256v1, point uncompressed.
+	der, err := hex.DecodeString("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(append(der, point...))
+	return hex.EncodeToString(sum[:8]), nil
 }

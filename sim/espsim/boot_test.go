@@ -16,7 +16,7 @@ func tinyImage(version, behaviour string) []byte {
 	binary.LittleEndian.PutUint32(data, descMagic)
 	copy(data[16:], version)
 	copy(data[48:], "robot-platform-standard")
-	copy(data[256:], Marker(behaviour, 1))
+	copy(data[256:], Marker(behaviour, 1, ""))
 	img := make([]byte, imageHeader)
 	img[0], img[1], img[12], img[23] = imageMagic, 1, 9, 1
 	img = append(append(img, words(0x3C0A0020, uint32(len(data)))...), data...)

@@ -99,7 +99,7 @@ func describe(p, segment []byte) (app, error) {
 		behaviour: defaultBehaviour(),
 	}
 	if len(segment) > descSize && bytes.HasPrefix(segment[descSize:], []byte(markerPrefix)) {
-		text := cString(segment[descSize:min(len(segment), descSize+256)])
+		text := cString(segment[descSize:min(len(segment), descSize+MaxMarker)])
 		b, err := parseMarker(text[len(markerPrefix):])
 		if err != nil {
 			return app{}, fmt.Errorf("%w: %w", errImage, err)

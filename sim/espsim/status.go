@@ -33,6 +33,8 @@ type AppStatus struct {
 	SafetyState string `json:"safety_state"` // "self_test", "normal", "fault", "estop"
 	Motors      string `json:"motors"`       // "idle", "running"
 	SelfTest    string `json:"self_test"`    // "running", "passed", "failed"
+	// SigningKey is the id of the public key that the image embeds, "" for none.
+	SigningKey string `json:"signing_key,omitempty"`
 	// Behaviour is what the image was told to do.
 	Behaviour string `json:"behaviour"`
 	// EStop says that the firmware stopped by itself, without an operator.

@@ -258,6 +258,21 @@ func (r *Robot) diagnostics(s Sample) []Status {
 	if s.Battery.Fraction < 0.2 {
 		battery = LevelWarn
 	}
+	firmware := []Value{
+		{"firmware_version", app.Version},
+		{"protocol_version", strconv.Itoa(int(app.Protocol))},
+		{"app_sha256", app.SHA256},
+		{"slot", app.Slot},
+		{"ota_state", app.OTAState},
+		{"boot_count", strconv.FormatUint(app.BootCount, 10)},
+		{"reset_reason", app.ResetReason},
+		{"safety_state", safety},
+		{"motors", motors},
+		{"self_test", app.SelfTest},
+	}
+	if app.SigningKey != "" {
+		firmware = append(firmware, Value{"signing_key", app.SigningKey})
+	}
 	return []Status{
 		{r.id + "/system", LevelOK, "ok", []Value{{"wifi_rssi", "-52"}, {"temperature", "41.5"}, {"thermal", "ok"}}},
 		{r.id + "/battery", battery, "ok", []Value{
@@ -265,17 +280,6 @@ func (r *Robot) diagnostics(s Sample) []Status {
 			{"voltage", fmt.Sprintf("%.2f", s.Battery.Voltage)},
 		}},
 		{r.id + "/safety", safetyLevel, safetyText, []Value{{"safety_state", safety}}},
-		{r.id + "/firmware", level, message, []Value{
-			{"firmware_version", app.Version},
-			{"protocol_version", strconv.Itoa(int(app.Protocol))},
-			{"app_sha256", app.SHA256},
-			{"slot", app.Slot},
-			{"ota_state", app.OTAState},
-			{"boot_count", strconv.FormatUint(app.BootCount, 10)},
-			{"reset_reason", app.ResetReason},
-			{"safety_state", safety},
-			{"motors", motors},
-			{"self_test", app.SelfTest},
-		}},
+		{r.id + "/firmware", level, message, firmware},
 	}
 }

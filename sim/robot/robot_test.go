@@ -51,6 +51,42 @@ func values(s Sample, name string) (Status, map[string]string) {
 	return Status{}, nil
 }
 
+// A firmware that embeds a key says which; one that does not is silent about it.
+func TestTheEmbeddedKeyIsReported(t *testing.T) {
+	for key, want := range map[string]string{
+		"": "", strings.Repeat("00", 64): "1613ee6dfc6ee98a",
+	} {
+		img, err := testimage.Build(testimage.Spec{Version: "0.2.1", SigningKey: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		flash, err := espsim.Provision(0, 0, map[string][]byte{"factory": img})
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Test(t, func(t *testing.T) {
+			r, err := New(Config{ID: "robot_07", Chip: espsim.Config{Flash: flash}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			time.Sleep(10 * time.Second)
+			_, got := values(r.Sample(), "robot_07/firmware")
+			if id, said := got["signing_key"]; id != want || said != (want != "") {
+				t.Errorf("key %.8q: reported as %q", key, id)
+			}
+		})
+	}
+	for name, spec := range map[string]testimage.Spec{
+		"too short": {Version: "0.2.1", SigningKey: "00"}, "no hex": {Version: "0.2.1", SigningKey: strings.Repeat("xx", 64)},
+		"no room": {Version: "0.2.1", Behaviour: "wrong_version:" + strings.Repeat("9", 100), SigningKey: strings.Repeat("00", 64)},
+	} {
+		if _, err := testimage.Build(spec); err == nil {
+			t.Errorf("%s: built", name)
+		}
+	}
+}
+
 func TestSpeaksWhileTheFirmwareRuns(t *testing.T) {
 	bubble(t, "good", func(t *testing.T, r *Robot) {
 		if r.Sample().Publishing {

@@ -47,7 +47,9 @@ type Spec struct {
 	// below 1.0.0, 2 from there.
 	Protocol      uint8
 	SecureVersion uint32
-	Seed          uint64 // varies the contents
+	// SigningKey is the public key that it embeds, X‖Y in hex; "" for none.
+	SigningKey string
+	Seed       uint64 // varies the contents
 }
 
 // layout is where a chip wants its segments.
@@ -135,8 +137,15 @@ func (s Spec) withDefaults() (Spec, uint16, error) {
 		return s, 0, fmt.Errorf("version %q: want 1 to 31 bytes", s.Version)
 	case len(s.Project) > 31:
 		return s, 0, fmt.Errorf("project %q: want at most 31 bytes", s.Project)
+	case len(espsim.Marker(s.Behaviour, s.Protocol, s.SigningKey)) > espsim.MaxMarker:
+		return s, 0, fmt.Errorf("behaviour %.40q: it leaves no room for the key", s.Behaviour)
 	case s.Size < MinSize || s.Size > MaxSize:
 		return s, 0, fmt.Errorf("size %d: want %d to %d bytes", s.Size, MinSize, MaxSize)
+	}
+	if s.SigningKey != "" {
+		if _, err := espsim.KeyID(s.SigningKey); err != nil {
+			return s, 0, err
+		}
 	}
 	return s, chip, espsim.CheckBehaviour(s.Behaviour)
 }
@@ -168,7 +177,7 @@ func (s Spec) segments(at layout) []segment {
 // segment.
 func (s Spec) describe(p []byte) []byte {
 	const descSize = 256
-	clear(p[:descSize+256])
+	clear(p[:descSize+espsim.MaxMarker])
 	binary.LittleEndian.PutUint32(p, 0xABCD5432)
 	binary.LittleEndian.PutUint32(p[4:], s.SecureVersion)
 	copy(p[16:47], s.Version)
@@ -179,7 +188,7 @@ func (s Spec) describe(p []byte) []byte {
 	elf := sha256.Sum256(fmt.Appendf(nil, "%+v", s))
 	copy(p[144:], elf[:])
 	p[180] = 16 // mmu page size, log2
-	copy(p[descSize:], espsim.Marker(s.Behaviour, s.Protocol))
+	copy(p[descSize:], espsim.Marker(s.Behaviour, s.Protocol, s.SigningKey))
 	return p
 }
 

@@ -1,8 +1,13 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -18,6 +23,7 @@ func imageCommand() *cobra.Command {
 	var (
 		spec                    testimage.Spec
 		output, sku, chip, size string
+		key                     string
 	)
 	c := &cobra.Command{
 		Use:   "image --version VERSION --output FILE",
@@ -43,6 +49,11 @@ wrong_version may take the version that it claims, as wrong_version:0.9.9.`,
 				spec.Chip = testimage.ChipESP32
 			default:
 				return fmt.Errorf("--chip %q: want esp32s3 or esp32", chip)
+			}
+			if key != "" {
+				if spec.SigningKey, err = embedded(key); err != nil {
+					return fmt.Errorf("--signing-key %s: %w", key, err)
+				}
 			}
 			if sku != "" {
 				spec.Project = "robot-platform-" + sku
@@ -70,11 +81,36 @@ wrong_version may take the version that it claims, as wrong_version:0.9.9.`,
 	f.StringVar(&spec.Behaviour, "behaviour", "good", "what the application does on the simulated chip")
 	f.Uint8Var(&spec.Protocol, "protocol", 0, "protocol version that it advertises; 0: by the fleet's table")
 	f.Uint32Var(&spec.SecureVersion, "secure-version", 0, "secure version for anti-rollback")
+	f.StringVar(&key, "signing-key", "", "public key that the firmware embeds and reports (`FILE`, DER or PEM)")
 	f.Uint64Var(&spec.Seed, "seed", 0, "varies the contents")
 	c.MarkFlagsMutuallyExclusive("sku", "project")
 	_ = c.MarkFlagRequired("version")
 	_ = c.MarkFlagRequired("output")
 	return c
+}
+
+// embedded is a public key in the form in which firmware holds it, X‖Y, in hex.
+func embedded(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	if block, _ := pem.Decode(b); block != nil {
+		b = block.Bytes
+	}
+	pub, err := x509.ParsePKIXPublicKey(b)
+	if err != nil {
+		return "", err
+	}
+	ec, ok := pub.(*ecdsa.PublicKey)
+	if !ok || ec.Curve != elliptic.P256() {
+		return "", errors.New("want an ECDSA public key on P-256")
+	}
+	point, err := ec.Bytes()
+	if err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(point[1:]), nil // without the 4 of "uncompressed"
 }
 
 // parseSize reads "1388912", "512K" or "2M".

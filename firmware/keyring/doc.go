@@ -32,9 +32,11 @@
 //
 // A document takes the place of the one before it; its version only goes up. It
 // has to list every revocation of the document before, so that the newest one
-// says it all: a robot that was away for a year misses no revocation. A
-// document may be signed by the key that it revokes, which is how an old key is
-// used for the last time.
+// says it all: whoever takes it misses no revocation. A document may be signed
+// by the key that it revokes, which is how an old key is used for the last time.
+//
+// A robot that was away while A trusted B and B trusted C cannot know C. It
+// takes the documents one after the other ([Ring.Follow]), so they are kept.
 //
 // # Attacks
 //

@@ -213,6 +213,44 @@ func TestAKeyTakesOver(t *testing.T) {
 	accept(t, r, s.document(t, keyring.Content{Version: 3, Keys: s.trust(1), Revoked: s.revoke(0)}, 1))
 }
 
+// A trusts B, B revokes A and trusts C, C revokes B. Every robot gets there that
+// takes them in order, whichever key it was built with.
+func TestCatchingUp(t *testing.T) {
+	s := newSigners(t, 4)
+	chain := []keyring.Document{
+		s.document(t, keyring.Content{Version: 1, Keys: s.trust(1)}, 0),
+		s.document(t, keyring.Content{Version: 5, Keys: s.trust(1, 2), Revoked: s.revoke(0)}, 1),
+		s.document(t, keyring.Content{Version: 6, Keys: s.trust(2), Revoked: s.revoke(0, 1)}, 2),
+	}
+	if _, err := s.ring(1, 0).Accept(chain[2]); code(err) != keyring.ForeignKey {
+		t.Errorf("the newest alone: %v", err)
+	}
+	for name, tt := range map[string]struct {
+		r    keyring.Ring
+		docs []keyring.Document
+		left uint64
+		code keyring.Code
+	}{
+		"built with the first key":   {s.ring(1, 0), chain, 6, ""},
+		"built with the second":      {s.ring(1, 1), chain, 6, ""},
+		"built with the third":       {s.ring(1, 2), chain, 6, ""},
+		"half way":                   {accept(t, s.ring(1, 0), chain[0]), chain[1:], 6, ""},
+		"again":                      {accept(t, s.ring(1, 2), chain[2]), chain[2:], 6, ""},
+		"one is missing":             {s.ring(1, 0), []keyring.Document{chain[0], chain[2]}, 1, keyring.ForeignKey},
+		"of another fleet":           {s.ring(1, 3), chain, 0, keyring.ForeignKey},
+		"the last one is in the way": {s.ring(1, 0), []keyring.Document{chain[0], chain[1], s.document(t, keyring.Content{Version: 7, Keys: s.trust(0)}, 2)}, 5, keyring.ForgetsRevoked},
+		"nothing":                    {s.ring(1, 0), nil, 0, ""},
+	} {
+		r, err := tt.r.Follow(tt.docs...)
+		if r.Document().Version() != tt.left || code(err) != tt.code || (err == nil) != (tt.code == "") {
+			t.Errorf("%s: version %d, %v", name, r.Document().Version(), err)
+		}
+		if tt.left == 6 && !slices.Equal(r.Trusted().IDs(), []string{s.id(2)}) {
+			t.Errorf("%s: %v", name, r)
+		}
+	}
+}
+
 func code(err error) keyring.Code {
 	var r *keyring.Refused
 	if errors.As(err, &r) {

@@ -110,6 +110,22 @@ func (r Ring) Accept(d Document) (Ring, error) {
 	return next, nil
 }
 
+// Follow is how a robot catches up: the ring after all those of the documents,
+// oldest first, that it accepts one after the other. One in between that it
+// refuses is passed over, because a robot that was built later knows a later
+// key. The error is why the last of them is not in force; the ring counts all
+// the same.
+func (r Ring) Follow(documents ...Document) (Ring, error) {
+	var err error
+	for _, d := range documents {
+		var next Ring
+		if next, err = r.Accept(d); err == nil {
+			r = next
+		}
+	}
+	return r, err
+}
+
 // follows says whether d comes after the document in force, and says all that
 // it said.
 func (r Ring) follows(d Document) error {

@@ -42,35 +42,53 @@ the key that the running firmware embeds, where it says so.`,
 		}),
 	}
 	c.AddCommand(&cobra.Command{
-		Use:   "update FILE",
-		Short: "Add and revoke keys by a signed keyring document",
-		Long: `Hand the agent a keyring document, as ota-sign keyring makes it. It is taken when
+		Use:   "update FILE…",
+		Short: "Add and revoke keys by signed keyring documents",
+		Long: `Hand the agent keyring documents, as ota-sign keyring makes them. One is taken when
 trusted keys have signed it (trust.threshold of them) and its version is higher
 than the one in force. It holds at once and after every restart, also for an
 image that was verified before and waits. - reads the standard input.
 
+A robot that was away for several of them takes them one after the other: name
+them in their order. Of several files those that are older are passed over.
+
 ` + exitHelp,
-		Example: `  ota-agent keys update /media/usb/keyring-7.json`,
-		Args:    cobra.ExactArgs(1),
+		Example: `  ota-agent keys update /media/usb/keyring-7.json
+  ota-agent keys update keyring-5.json keyring-6.json keyring-7.json`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: a.talk(func(c *cobra.Command, cl *control.Client, args []string) error {
-			document, err := a.readDocument(args[0])
-			if err != nil {
-				return err
-			}
-			u, err := cl.UpdateKeys(c.Context(), document)
-			if err != nil {
-				return err
-			}
-			return a.show(u, func(st console.Style) string {
-				said := fmt.Sprintf("Version %d is in force now.\n", u.Keys.Version)
-				if !u.Changed {
-					said = fmt.Sprintf("Version %d was in force already; nothing has changed.\n", u.Keys.Version)
-				}
-				return said + console.Keys(u.Keys, time.Now(), st)
-			})
+			return a.updateKeys(c.Context(), cl, args)
 		}),
 	})
 	return c
+}
+
+// updateKeys hands the documents on, up to the first that is refused.
+func (a *app) updateKeys(ctx context.Context, cl *control.Client, files []string) error {
+	var all control.KeysUpdated
+	for i, file := range files {
+		document, err := a.readDocument(file)
+		if err != nil {
+			return err
+		}
+		u, err := cl.UpdateKeys(ctx, document)
+		var p *control.Problem
+		if errors.As(err, &p) && p.Code == control.Code(keyring.NotNewer) && i+1 < len(files) {
+			a.warn("%s: passed over: %v", file, err)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		all = control.KeysUpdated{Changed: all.Changed || u.Changed, Keys: u.Keys}
+	}
+	return a.show(all, func(st console.Style) string {
+		said := fmt.Sprintf("Version %d is in force now.\n", all.Keys.Version)
+		if !all.Changed {
+			said = fmt.Sprintf("Version %d was in force already; nothing has changed.\n", all.Keys.Version)
+		}
+		return said + console.Keys(all.Keys, time.Now(), st)
+	})
 }
 
 // readDocument reads what the agent is to judge.

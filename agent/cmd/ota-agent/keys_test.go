@@ -148,9 +148,17 @@ func TestKeysCommand(t *testing.T) {
 	if code, out, _ := d.call(string(good), "keys", "update", "-"); code != exitOK || !strings.Contains(out, "Version 7 was in force already; nothing has changed.") {
 		t.Errorf("%d\n%s", code, out)
 	}
+	// Several in their order: what is older is passed over, unless it is the last.
+	next := d.file("next", d.document(8, 1))
+	if code, out, errs := d.call("", "keys", "update", d.file("old", d.document(6, 0)), d.file("good", good), next); code != exitOK || !strings.Contains(out, "Version 8 is in force now.") || !strings.Contains(errs, "old: passed over: keyring refused (keyring_not_newer)") {
+		t.Errorf("%d\n%s%s", code, out, errs)
+	}
+	if code, _, errs := d.call("", "keys", "update", next, d.file("good", good)); code != exitRefused || !strings.Contains(errs, "good: keyring refused (keyring_not_newer): it is version 7, in force is 8") {
+		t.Errorf("%d\n%s", code, errs)
+	}
 	code, out, _ = d.call("", "keys", "--json")
 	var r keyring.Report
-	if err := json.Unmarshal([]byte(out), &r); code != exitOK || err != nil || r.Version != 7 || !slices.Equal(keyring.IDs(r.Trusted), d.ids[1:]) || !strings.HasPrefix(r.From, "ota-agent keys update, uid ") {
+	if err := json.Unmarshal([]byte(out), &r); code != exitOK || err != nil || r.Version != 8 || !slices.Equal(keyring.IDs(r.Trusted), d.ids[1:]) || !strings.HasPrefix(r.From, "ota-agent keys update, uid ") {
 		t.Errorf("%d\n%s", code, out)
 	}
 }
@@ -185,7 +193,7 @@ func TestTheFirmwaresKeyIsWatched(t *testing.T) {
 	if w := node.Warnings(); len(w) != 0 || warnings() != 1 {
 		t.Errorf("trusted by now: %v, logged %d times", w, warnings())
 	}
-	d.keys.Take(d.document(2, 0), "https://u/v1/keyring") // by the key that is revoked
+	d.keys.Take([][]byte{d.document(2, 0)}, "https://u/v1/keyring") // by the key that is revoked
 	i := slices.IndexFunc(node.Vitals(), func(v rosnode.Vital) bool { return v.Key == "keyring_refused" })
 	if i < 0 || !strings.Contains(node.Vitals()[i].Value, "which is revoked") || len(node.Warnings()) != 1 {
 		t.Errorf("%v, %v", node.Vitals(), node.Warnings())

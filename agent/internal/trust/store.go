@@ -88,27 +88,28 @@ func (s *Store) Report() keyring.Report {
 func (s *Store) Update(document []byte, from string) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.accept(document, from)
+	return s.follow([][]byte{document}, from)
 }
 
 // Wants says whether the update server's document of that version is to be
-// asked for; 0: it has none.
-func (s *Store) Wants(version uint64) bool {
+// asked for, and after which version its documents are news; 0: it has none.
+func (s *Store) Wants(version uint64) (after uint64, wanted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.damaged == nil && s.ring.Newer(version) {
-		return true
+		return s.ring.Document().Version(), true
 	}
 	s.refused = nil // whatever was refused, the server no longer has it
-	return false
+	return 0, false
 }
 
-// Take takes a document of the update server, from that address. What is
-// refused is logged once and reported until the server has another one.
-func (s *Store) Take(document []byte, from string) {
+// Take takes documents of the update server, oldest first, from that address.
+// When the last is refused it is logged once and reported until the server has
+// another one.
+func (s *Store) Take(documents [][]byte, from string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, err := s.accept(document, from); err != nil {
+	if _, err := s.follow(documents, from); err != nil {
 		s.refuse(err, from)
 	}
 }
@@ -147,32 +148,47 @@ func code(err error) keyring.Code {
 	return notTaken
 }
 
-// accept puts a document into force: durable first. The caller holds mu.
-func (s *Store) accept(document []byte, from string) (bool, error) {
+// follow puts into force what the ring accepts of some documents, durable
+// first; the error is why the last of them is not. The caller holds mu.
+func (s *Store) follow(documents [][]byte, from string) (bool, error) {
 	if s.damaged != nil {
 		return false, s.damaged
 	}
-	d, err := keyring.Parse(document)
-	if err != nil {
-		return false, err
+	var parsed []keyring.Document
+	var unread error // of the last one
+	for _, b := range documents {
+		var d keyring.Document
+		if d, unread = keyring.Parse(b); unread == nil {
+			parsed = append(parsed, d)
+		}
 	}
-	next, err := s.ring.Accept(d)
-	if err != nil {
-		return false, err
+	next, err := s.ring.Follow(parsed...)
+	if unread != nil {
+		err = unread
 	}
-	if s.ring.Holds(d) {
+	if err == nil {
 		s.refused = nil
-		return false, nil
 	}
-	a := accepted{doc: d, at: time.Now().UTC(), from: from}
+	if d := next.Document(); d.IsZero() || s.ring.Holds(d) {
+		return false, err
+	}
+	if kept := s.keep(next, from); kept != nil {
+		return false, kept
+	}
+	return true, err
+}
+
+// keep makes a ring's document durable and then the one in force.
+func (s *Store) keep(next keyring.Ring, from string) error {
+	a := accepted{doc: next.Document(), at: time.Now().UTC(), from: from}
 	spare, err := s.folder.save(a)
 	if err != nil {
-		return false, fmt.Errorf("the keyring could not be kept, so it is not in force: %w", err)
+		return fmt.Errorf("the keyring could not be kept, so it is not in force: %w", err)
 	}
 	if spare != nil {
 		s.log.Warn("the accepted keyring is kept once and not twice", "err", spare)
 	}
-	s.ring, s.accepted, s.refused = next, a, nil
-	s.log.Info("keyring accepted", "version", d.Version(), "from", from, "trusted", next.Trusted().IDs(), "revoked", next.Revoked())
-	return true, nil
+	s.ring, s.accepted = next, a
+	s.log.Info("keyring accepted", "version", a.doc.Version(), "from", from, "trusted", next.Trusted().IDs(), "revoked", next.Revoked())
+	return nil
 }

@@ -162,12 +162,12 @@ func TestRefusedByAnOperatorsHand(t *testing.T) {
 func TestWhatTheServerHasIsRefusedOnce(t *testing.T) {
 	s := newSite(t)
 	st := s.open()
-	if st.Wants(0) || !st.Wants(1) {
+	if wants(st, 0) || !wants(st, 1) {
 		t.Error("wants what is not newer, or not what is")
 	}
 	bad := s.document(3, 2, 1)
 	for range 3 {
-		st.Take(bad, "https://u/v1/keyring")
+		st.Take([][]byte{bad}, "https://u/v1/keyring")
 	}
 	r := st.Report()
 	if r.Refused == nil || r.Refused.Code != keyring.ForeignKey || r.Refused.From != "https://u/v1/keyring" || len(r.Warnings()) != 1 {
@@ -184,14 +184,50 @@ func TestWhatTheServerHasIsRefusedOnce(t *testing.T) {
 	if n := strings.Count(s.log.String(), "is not taken"); n != 2 {
 		t.Errorf("logged %d times:\n%s", n, s.log)
 	}
-	st.Take(s.document(3, 0, 1), "https://u/v1/keyring")
+	st.Take([][]byte{s.document(3, 0, 1)}, "https://u/v1/keyring")
 	if r := st.Report(); r.Refused != nil || r.Version != 3 {
 		t.Errorf("%+v", r)
 	}
-	st.Take(bad, "https://u/v1/keyring")
+	st.Take([][]byte{bad}, "https://u/v1/keyring")
 	st.Wants(3) // the server has taken the bad one away
 	if r := st.Report(); r.Refused != nil {
 		t.Errorf("%+v", r)
+	}
+}
+
+func wants(st *Store, version uint64) bool {
+	_, wanted := st.Wants(version)
+	return wanted
+}
+
+// A robot that was away gets there by the documents in between, and what it
+// got of them stays where the last is refused.
+func TestCatchingUpWithTheServer(t *testing.T) {
+	s := newSite(t)
+	st := s.open()
+	first, second := s.document(1, 0, 1), s.document(4, 1, 2, 0) // 0 trusts 1; 1 revokes 0 and trusts 2
+	st.Take([][]byte{second}, "server")
+	if r := st.Report(); r.Version != 0 || r.Refused == nil || r.Refused.Code != keyring.ForeignKey {
+		t.Errorf("the newest alone: %+v", r)
+	}
+	st.Take([][]byte{first, second}, "server")
+	s.trusts(st, s.id(2))
+	if r := st.Report(); r.Version != 4 || r.Refused != nil {
+		t.Errorf("%+v", r)
+	}
+	if after, wanted := st.Wants(5); after != 4 || !wanted {
+		t.Errorf("wants what comes after %d: %v", after, wanted)
+	}
+	s.trusts(s.open(), s.id(2))
+
+	s = newSite(t)
+	st = s.open()
+	for name, last := range map[string][]byte{"a document by a foreign key": s.document(9, 2, 2, 0), "garbage": []byte("garbage")} {
+		st.Take([][]byte{[]byte("torn"), s.document(1, 0, 1), last}, "server")
+		if r := st.Report(); r.Version != 1 || r.Refused == nil {
+			t.Errorf("%s: %+v", name, r)
+		}
+		s.trusts(st, s.id(0), s.id(1))
 	}
 }
 
@@ -205,7 +241,7 @@ func TestAFullDisk(t *testing.T) {
 		t.Errorf("%v, %v", fresh, err)
 	}
 	s.trusts(st, s.id(0))
-	if !st.Wants(1) {
+	if !wants(st, 1) {
 		t.Error("it would not be asked for again")
 	}
 	// The first copy is what counts.
@@ -244,7 +280,7 @@ func TestACrashBetweenWriteAndRename(t *testing.T) {
 	s.put(".keyring.json.123", after["keyring.json"]) // written, not renamed
 	st = s.open()
 	s.trusts(st, s.id(0), s.id(1))
-	if !st.Wants(2) {
+	if !wants(st, 2) {
 		t.Error("the document that was lost would not be asked for again")
 	}
 
@@ -350,7 +386,7 @@ func TestBothCopiesAreDamaged(t *testing.T) {
 					t.Errorf("%s: a document is taken: %v, %v", name, fresh, err)
 				}
 			}
-			if st.Wants(9) || !strings.Contains(s.log.String(), "no key is trusted") {
+			if wants(st, 9) || !strings.Contains(s.log.String(), "no key is trusted") {
 				t.Errorf("%s: the log says\n%s", name, s.log)
 			}
 		}
@@ -416,7 +452,7 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	for _, d := range docs {
-		wg.Go(func() { st.Take(d, "server"); st.Wants(2) })
+		wg.Go(func() { st.Take([][]byte{d}, "server"); st.Wants(2) })
 	}
 	for _, d := range docs {
 		if _, err := st.Update(d, "file"); err != nil && code(err) != keyring.NotNewer {

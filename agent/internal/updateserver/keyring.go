@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -18,69 +19,98 @@ import (
 // document that the server has.
 const headerKeyring = "Robot-OTA-Keyring"
 
-// Keyring is whose signatures count on this robot; the server may bring a
-// document that changes it. It decides by the document's own signatures.
+// maxDocuments is how many documents are fetched at once by a robot that
+// catches up; the rest comes with its next check.
+const maxDocuments = 32
+
+// Keyring is whose signatures count on this robot; the server may bring
+// documents that change it. It decides by their own signatures.
 type Keyring interface {
-	// Wants says whether a document of that version is to be asked for; 0: the
-	// server has none.
-	Wants(version uint64) bool
-	// Take takes a document, or refuses it and tells so.
-	Take(document []byte, from string)
+	// Wants says whether a document of that version is to be asked for, and
+	// after which version the server's documents are news; version 0: it has
+	// none.
+	Wants(version uint64) (after uint64, wanted bool)
+	// Take takes documents, oldest first, or refuses them and tells so.
+	Take(documents [][]byte, from string)
 	// Missed is told that one is wanted, and could not be had.
 	Missed(from string, err error)
 }
 
-// RefreshKeyring asks for the server's keyring document alone, for a robot that
-// may not ask for firmware now. A server without one is no error.
+// RefreshKeyring asks for the server's keyring alone, for a robot that may not
+// ask for firmware now. A server without one is no error.
 func (c *Client) RefreshKeyring(ctx context.Context) error {
 	if c.cfg.Keyring == nil {
 		return nil
 	}
-	ctx, cancel := c.bounded(ctx)
+	ask, cancel := c.bounded(ctx)
 	defer cancel()
-	from := c.cfg.URL.JoinPath("v1", "keyring").String()
-	resp, err := c.get(ctx, from)
+	resp, err := c.askKeyring(ask, nil)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = resp.Body.Close() }() // what matters of it was read
-	if resp.StatusCode == http.StatusNotFound {
+	_ = resp.Body.Close() // the header says enough
+	switch resp.StatusCode {
+	case http.StatusOK:
+		c.followKeyring(ctx, resp.Header)
+	case http.StatusNotFound:
 		c.cfg.Keyring.Wants(0)
-		return nil
+	default:
+		return fmt.Errorf("ask for the keyring: %w", httpguard.Status(resp, time.Now()))
 	}
-	version, err := keyringVersion(resp.Header)
-	if err == nil && version > 0 && !c.cfg.Keyring.Wants(version) {
-		return nil
-	}
-	return c.take(ctx, resp, from)
+	return nil
 }
 
-// followKeyring fetches the server's keyring document where its answer to a
-// check names a newer one. It stops no check: who it concerns tells.
+// followKeyring fetches the server's keyring documents where its answer names a
+// newer one. It stops no check: who it concerns tells.
 func (c *Client) followKeyring(ctx context.Context, h http.Header) {
 	k := c.cfg.Keyring
 	if k == nil {
 		return
 	}
-	from := c.cfg.URL.JoinPath("v1", "keyring").String()
+	from := c.keyringURL(nil).String()
 	version, err := keyringVersion(h)
 	if err != nil {
 		k.Missed(from, err)
 		return
 	}
-	if !k.Wants(version) {
+	after, wanted := k.Wants(version)
+	if !wanted {
 		return
 	}
 	ctx, cancel := c.bounded(ctx) // apart from the check's: a slow answer is no reason to go without the offer
 	defer cancel()
-	resp, err := c.get(ctx, from)
-	if err == nil {
-		err = c.take(ctx, resp, from)
-		_ = resp.Body.Close() // what matters of it was read
+	documents, err := c.keyrings(ctx, after, version)
+	if len(documents) > 0 {
+		k.Take(documents, from)
 	}
 	if err != nil && !errors.Is(ctx.Err(), context.Canceled) {
 		k.Missed(from, fmt.Errorf("version %d could not be fetched: %w", version, err))
 	}
+}
+
+// keyrings fetches the documents after a version, up to the newest: each is
+// asked for by the version of the one before. A server that knows only its
+// newest gives that.
+func (c *Client) keyrings(ctx context.Context, after, newest uint64) ([][]byte, error) {
+	var out [][]byte
+	for len(out) < maxDocuments && after < newest {
+		resp, err := c.askKeyring(ctx, url.Values{"after": {strconv.FormatUint(after, 10)}})
+		if err != nil {
+			return out, err
+		}
+		b, err := c.readKeyring(ctx, resp)
+		_ = resp.Body.Close() // what matters of it was read
+		if err != nil {
+			return out, err
+		}
+		out = append(out, b)
+		d, err := keyring.Parse(b)
+		if err != nil || d.Version() <= after {
+			return out, nil // for who judges it
+		}
+		after = d.Version()
+	}
+	return out, nil
 }
 
 // keyringVersion is 0 where the server does not speak of a keyring.
@@ -96,8 +126,14 @@ func keyringVersion(h http.Header) (uint64, error) {
 	return v, nil
 }
 
-func (c *Client) get(ctx context.Context, address string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+func (c *Client) keyringURL(query url.Values) *url.URL {
+	u := c.cfg.URL.JoinPath("v1", "keyring")
+	u.RawQuery = query.Encode()
+	return u
+}
+
+func (c *Client) askKeyring(ctx context.Context, query url.Values) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.keyringURL(query).String(), http.NoBody)
 	if err != nil {
 		return nil, fmt.Errorf("ask for the keyring: %w", err)
 	}
@@ -110,23 +146,22 @@ func (c *Client) get(ctx context.Context, address string) (*http.Response, error
 	return resp, nil
 }
 
-// take reads a document and hands it on.
-func (c *Client) take(ctx context.Context, resp *http.Response, from string) error {
+// readKeyring reads one document.
+func (c *Client) readKeyring(ctx context.Context, resp *http.Response) ([]byte, error) {
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("ask for the keyring: %w", httpguard.Status(resp, time.Now()))
+		return nil, fmt.Errorf("ask for the keyring: %w", httpguard.Status(resp, time.Now()))
 	}
 	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return badAnswer("the keyring is of type %.80q instead of application/json", resp.Header.Get("Content-Type"))
+		return nil, badAnswer("the keyring is of type %.80q instead of application/json", resp.Header.Get("Content-Type"))
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, keyring.MaxDocument+1))
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("ask for the keyring: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("ask for the keyring: %w", context.Cause(ctx))
 	case err != nil:
-		return fmt.Errorf("ask for the keyring: %w", &httpguard.UnreachableError{Host: c.cfg.URL.Host, Cause: err})
+		return nil, fmt.Errorf("ask for the keyring: %w", &httpguard.UnreachableError{Host: c.cfg.URL.Host, Cause: err})
 	case len(body) > keyring.MaxDocument:
-		return badAnswer("the keyring is longer than %d bytes", keyring.MaxDocument)
+		return nil, badAnswer("the keyring is longer than %d bytes", keyring.MaxDocument)
 	}
-	c.cfg.Keyring.Take(body, from)
-	return nil
+	return body, nil
 }

@@ -2,9 +2,15 @@ package updateserver
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -36,10 +42,13 @@ type ring struct {
 	missed []error
 }
 
-func (*ring) Wants(version uint64) bool { return version > 5 }
+func (*ring) Wants(version uint64) (after uint64, wanted bool) { return 5, version > 5 }
 
-func (r *ring) Take(document []byte, from string) {
-	r.took, r.from = append(r.took, string(document)), from
+func (r *ring) Take(documents [][]byte, from string) {
+	for _, d := range documents {
+		r.took = append(r.took, string(d))
+	}
+	r.from = from
 }
 
 func (r *ring) Missed(from string, err error) { r.missed, r.from = append(r.missed, err), from }
@@ -115,7 +124,7 @@ func TestRefreshKeyring(t *testing.T) {
 	}{
 		"newer":            {&memory{body: "{doc}", headers: announce("6")}, true, ""},
 		"ours":             {&memory{body: "{doc}", headers: announce("5")}, false, ""},
-		"it does not say":  {&memory{body: "{doc}"}, true, ""},
+		"it does not say":  {&memory{body: "{doc}"}, false, ""},
 		"there is none":    {nil, false, ""},
 		"the server fails": {&memory{status: 500}, false, "500"},
 	} {
@@ -131,6 +140,100 @@ func TestRefreshKeyring(t *testing.T) {
 	if err := withRing(pages{}, nil).RefreshKeyring(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// chained is a server that has several documents, and counts how often it is
+// asked.
+type chained struct {
+	memory
+	documents map[uint64][]byte // by version
+	asked     []string
+	newest    bool // it gives its newest whatever it is asked for
+}
+
+func (c *chained) Do(r *http.Request) (*http.Response, error) {
+	if !strings.HasSuffix(r.URL.Path, "/keyring") {
+		return c.memory.Do(r)
+	}
+	c.asked = append(c.asked, r.URL.RawQuery)
+	after, err := strconv.ParseUint(r.URL.Query().Get("after"), 10, 64)
+	if err != nil {
+		return nil, err
+	}
+	versions := slices.Sorted(maps.Keys(c.documents))
+	i := slices.IndexFunc(versions, func(v uint64) bool { return v > after })
+	if c.newest {
+		i = len(versions) - 1
+	}
+	if i < 0 {
+		return (&memory{status: 404}).Do(r)
+	}
+	return (&memory{body: string(c.documents[versions[i]])}).Do(r)
+}
+
+func document(t *testing.T, version uint64) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := keyring.New(keyring.Content{Version: version, Revoked: []string{"00000000000000aa"}})
+	if err == nil {
+		d, err = d.Sign(key)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.Encode()
+}
+
+// A robot at version 5 fetches what came after it, one after the other.
+func TestTheDocumentsInBetweenAreFetched(t *testing.T) {
+	many := map[uint64][]byte{}
+	for v := uint64(1); v <= 100; v++ {
+		many[v] = document(t, v)
+	}
+	few := map[uint64][]byte{3: many[3], 6: many[6], 9: many[9]}
+	for name, tt := range map[string]struct {
+		server   *chained
+		announce string
+		took     []uint64
+		asked    int
+		missed   string
+	}{
+		"two":                      {&chained{documents: few}, "9", []uint64{6, 9}, 2, ""},
+		"the newest alone":         {&chained{documents: few, newest: true}, "9", []uint64{9}, 1, ""},
+		"as many as are bearable":  {&chained{documents: many}, "100", seq(6, 37), maxDocuments, ""},
+		"fewer than was announced": {&chained{documents: few}, "20", []uint64{6, 9}, 3, "version 20 could not be fetched: ask for the keyring: "},
+		"the same for ever":        {&chained{documents: few, newest: true}, "20", []uint64{9, 9}, 2, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tt.server.memory = memory{status: 204, headers: announce(tt.announce)}
+			r := &ring{}
+			c := client(tt.server)
+			c.cfg.Keyring = r
+			if _, _, err := c.Check(t.Context(), running); err != nil {
+				t.Error(err)
+			}
+			var want []string
+			for _, v := range tt.took {
+				want = append(want, string(tt.server.documents[v]))
+			}
+			if !slices.Equal(r.took, want) || len(tt.server.asked) != tt.asked || tt.server.asked[0] != "after=5" {
+				t.Errorf("took %d, asked %v", len(r.took), tt.server.asked)
+			}
+			if tt.missed == "" != (len(r.missed) == 0) || len(r.missed) > 0 && !strings.Contains(r.missed[0].Error(), tt.missed) {
+				t.Errorf("missed %v", r.missed)
+			}
+		})
+	}
+}
+
+func seq(from, to uint64) (out []uint64) {
+	for v := from; v <= to; v++ {
+		out = append(out, v)
+	}
+	return out
 }
 
 // slowKeyring answers checks at once and never hands out its keyring.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,9 +24,10 @@ func keyringCommand() *cobra.Command {
 		Short: "Offer robots a change of the keys that they trust",
 		Long: `Verify a keyring document, as ota-sign keyring makes it, and offer it to robots:
 each takes it with its next check. It is verified as a robot does that has the
-keys of --key in its files and has taken all that was offered before: signed by
-keys in force, of a higher version, without taking a revocation back. A running
-server offers it from its next request on.`,
+keys of --key in its files: signed by keys in force, of a higher version, without
+taking a revocation back. Documents that were offered before are kept, so that a
+robot that was away takes one after the other. A running server offers it from
+its next request on.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return fmt.Errorf("want one keyring document, got %d", len(args))
@@ -74,11 +76,26 @@ func offerKeyring(cmd *cobra.Command, data, path string, keyPaths []string, thre
 		return keyring.Ring{}, err
 	}
 	var ring keyring.Ring
-	err = s.ReplaceKeyring(cmd.Context(), d, func(have keyring.Document) (err error) {
-		ring, err = keyring.Resume(base, have).Accept(d)
+	err = s.AddKeyring(cmd.Context(), d, func(have []keyring.Document) (err error) {
+		ring, err = followed(base, have, d)
 		return err
 	})
 	return ring, err
+}
+
+// followed is the ring of a robot with these keys once it has taken d, be it one
+// that has taken all before or one that begins anew.
+func followed(base keyring.Base, have []keyring.Document, d keyring.Document) (keyring.Ring, error) {
+	if n := len(have); n > 0 {
+		if _, err := keyring.Resume(base, have[n-1]).Accept(d); err != nil {
+			return keyring.Ring{}, err
+		}
+	}
+	ring, err := keyring.NewRing(base).Follow(append(slices.Clone(have), d)...)
+	if err != nil {
+		return keyring.Ring{}, fmt.Errorf("a robot that has these keys alone and no keyring yet does not get there: %w", err)
+	}
+	return ring, nil
 }
 
 func tellKeyring(out io.Writer, ring keyring.Ring, asJSON bool) error {

@@ -3,10 +3,10 @@
 //	GET /v1/check?sku=&version=&robot_id=  what this robot should have; 204: what it has
 //	GET /v1/manifest                       the latest release of each SKU
 //	GET /v1/artifacts/{sha256}             the signed file, in ranges where asked for
-//	GET /v1/keyring                        the signed keyring document
+//	GET /v1/keyring[?after=VERSION]        the newest keyring document, or the one that comes after a version
 //
-// Where there is a keyring document, answers to checks name its version in the
-// header Robot-OTA-Keyring.
+// Where there is a keyring document, answers to checks name the newest version
+// in the header Robot-OTA-Keyring.
 //
 // Errors are application/problem+json (RFC 9457).
 //
@@ -42,8 +42,8 @@ import (
 type Store interface {
 	Releases(ctx context.Context) ([]release.Release, error)
 	Artifact(ctx context.Context, sha256 string) (io.ReadSeekCloser, error)
-	// Keyring is zero where there is none.
-	Keyring(ctx context.Context) (keyring.Document, error)
+	// Keyrings are keyring documents of rising versions.
+	Keyrings(ctx context.Context) ([]keyring.Document, error)
 }
 
 // Config of the interface.

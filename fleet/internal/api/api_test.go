@@ -25,13 +25,13 @@ type memory struct {
 	releases []release.Release
 	err      error
 	opened   string
-	keyring  keyring.Document
+	keyrings []keyring.Document
 	lost     error // of the keyring
 }
 
 func (m *memory) Releases(context.Context) ([]release.Release, error) { return m.releases, m.err }
 
-func (m *memory) Keyring(context.Context) (keyring.Document, error) { return m.keyring, m.lost }
+func (m *memory) Keyrings(context.Context) ([]keyring.Document, error) { return m.keyrings, m.lost }
 
 type readSeekCloser struct{ *bytes.Reader }
 

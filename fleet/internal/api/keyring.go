@@ -2,38 +2,54 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
+
+	"github.com/robot-platform/robot-ota/firmware/keyring"
 )
 
 const headerKeyring = "Robot-OTA-Keyring"
 
-// announce names the version of the keyring document, where there is one. One
-// that cannot be read keeps no robot from its firmware: the log tells.
+// announce names the version of the newest keyring document, where there is
+// one. What cannot be read keeps no robot from its firmware: the log tells.
 func (a *api) announce(w http.ResponseWriter, r *http.Request) {
-	d, err := a.store.Keyring(r.Context())
+	all, err := a.store.Keyrings(r.Context())
 	if err != nil {
 		a.log.Error("the keyring is not announced", "err", err)
 		return
 	}
-	if !d.IsZero() {
-		w.Header().Set(headerKeyring, strconv.FormatUint(d.Version(), 10))
+	announce(w, all)
+}
+
+func announce(w http.ResponseWriter, all []keyring.Document) {
+	if n := len(all); n > 0 {
+		w.Header().Set(headerKeyring, strconv.FormatUint(all[n-1].Version(), 10))
 	}
 }
 
-// keyring hands the document out. It must never be an old one, so no cache may
-// keep it.
+// keyring hands a document out: the newest, or for a robot that catches up the
+// one after its own. No cache may keep it: it must never be an old one.
 func (a *api) keyring(w http.ResponseWriter, r *http.Request) error {
-	d, err := a.store.Keyring(r.Context())
+	all, err := a.store.Keyrings(r.Context())
 	if err != nil {
 		return err
 	}
-	if d.IsZero() {
+	if len(all) == 0 {
 		return problemf(http.StatusNotFound, "there is no keyring document; robots trust the keys of their own files")
 	}
-	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Type", "application/json")
-	h.Set(headerKeyring, strconv.FormatUint(d.Version(), 10))
-	_, _ = w.Write(d.Encode())
+	i := len(all) - 1
+	if said := r.URL.Query().Get("after"); said != "" {
+		after, err := strconv.ParseUint(said, 10, 64)
+		if err != nil {
+			return bad("after: %.40q is no version", said)
+		}
+		if i = slices.IndexFunc(all, func(d keyring.Document) bool { return d.Version() > after }); i < 0 {
+			return problemf(http.StatusNotFound, "there is no keyring document after version %d", after)
+		}
+	}
+	announce(w, all)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(all[i].Encode()) // a client that is gone needs no answer
 	return nil
 }

@@ -6,8 +6,10 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,7 +34,7 @@ func document(t *testing.T, version uint64) keyring.Document {
 
 // A server that runs sees what another process puts there, and a document that
 // is refused changes nothing.
-func TestKeyring(t *testing.T) {
+func TestKeyrings(t *testing.T) {
 	dir := t.TempDir()
 	server, err := Open(t.Context(), dir)
 	if err != nil {
@@ -42,44 +44,57 @@ func TestKeyring(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d, err := server.Keyring(t.Context()); err != nil || !d.IsZero() {
-		t.Errorf("%v, %v", d, err)
+	if all, err := server.Keyrings(t.Context()); err != nil || len(all) > 0 {
+		t.Errorf("%v, %v", all, err)
 	}
-	var before []uint64
-	take := func(have keyring.Document) error { before = append(before, have.Version()); return nil }
-	for _, version := range []uint64{3, 4} {
-		if err := other.ReplaceKeyring(t.Context(), document(t, version), take); err != nil {
+	var before []int
+	take := func(have []keyring.Document) error { before = append(before, len(have)); return nil }
+	three, four := document(t, 3), document(t, 4)
+	for i, d := range []keyring.Document{three, four, four} { // the last one twice
+		if err := other.AddKeyring(t.Context(), d, take); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if d, err := server.Keyring(t.Context()); err != nil || d.Version() != version {
-				t.Errorf("%v, %v, want version %d", d.Version(), err, version)
+			if all, err := server.Keyrings(t.Context()); err != nil || len(all) != min(i+1, 2) || all[len(all)-1].Digest() != d.Digest() {
+				t.Errorf("%d documents, %v", len(all), err)
 			}
 		}
 	}
-	if len(before) != 2 || before[0] != 0 || before[1] != 3 {
-		t.Errorf("before it there was %v", before)
+	if !slices.Equal(before, []int{0, 1, 2}) {
+		t.Errorf("before it there were %v", before)
 	}
-	no := errors.New("no")
-	file := filepath.Join(dir, "keyring.json")
+	file := filepath.Join(dir, "keyrings.json")
 	have, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := other.ReplaceKeyring(t.Context(), document(t, 5), func(keyring.Document) error { return no }); !errors.Is(err, no) {
-		t.Errorf("%v", err)
+	no := errors.New("no")
+	for name, err := range map[string]error{
+		"refused":    other.AddKeyring(t.Context(), document(t, 5), func([]keyring.Document) error { return no }),
+		"an old one": other.AddKeyring(t.Context(), document(t, 2), take),
+		"older":      other.AddKeyring(t.Context(), three, take),
+	} {
+		if err == nil {
+			t.Errorf("%s: taken", name)
+		}
 	}
 	if now, err := os.ReadFile(file); err != nil || !bytes.Equal(now, have) {
-		t.Errorf("a refused document changes the one that is there: %v", err)
+		t.Errorf("a refused document changes what is there: %v", err)
 	}
 
-	if err := os.WriteFile(file, have[:50], 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := server.Keyring(t.Context()); err == nil || !strings.Contains(err.Error(), "keyring.json cannot be used") {
-		t.Errorf("damaged: %v", err)
-	}
-	if err := other.ReplaceKeyring(t.Context(), document(t, 5), take); err == nil {
-		t.Error("a damaged document, whose version is not known, is replaced")
+	for name, damage := range map[string]string{
+		"cut": string(have[:50]), "another schema": `{"schema":2,"documents":[]}`, "another field": `{"schema":1,"documents":[],"x":1}`,
+		"no document": `{"schema":1,"documents":[{}]}`, "too large": strings.Repeat(" ", maxKeyrings+1),
+		"twice": fmt.Sprintf(`{"schema":1,"documents":[%s,%s]}`, three.Encode(), three.Encode()),
+	} {
+		if err := os.WriteFile(file, []byte(damage), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := server.Keyrings(t.Context()); err == nil || !strings.Contains(err.Error(), "keyrings.json cannot be used") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := other.AddKeyring(t.Context(), document(t, 9), take); err == nil {
+			t.Errorf("%s: it is replaced, though its versions are not known", name)
+		}
 	}
 }

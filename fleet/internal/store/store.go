@@ -2,7 +2,7 @@
 //
 //	releases.json          the list, replaced as a whole
 //	artifacts/<sha256>     the signed files, never changed
-//	keyring.json           whom robots are to trust, where that was said
+//	keyrings.json          whom robots are to trust, where that was said
 //
 // A file is durable before the list names it, and what the list does not name
 // nobody is served. Several processes may use one folder: `ota-fleet publish`
@@ -42,9 +42,9 @@ var ErrNotFound = errors.New("no such artifact")
 type Store struct {
 	dir string
 
-	mu      sync.Mutex // guards what was read
-	list    cached[[]release.Release]
-	keyring cached[keyring.Document]
+	mu    sync.Mutex // guards what was read
+	list  cached[[]release.Release]
+	rings cached[[]keyring.Document]
 }
 
 // list is the form of releases.json.

@@ -2,7 +2,6 @@ package keyring_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/firmware/image"
 	"github.com/robot-platform/robot-ota/firmware/keyring"
+	"github.com/robot-platform/robot-ota/firmware/keyring/keyringtest"
 )
 
 // The golden document was made without any code of this project: the payload by
@@ -81,8 +81,8 @@ func TestOpensslVerifies(t *testing.T) {
 	if err != nil {
 		t.Skip("no openssl here")
 	}
-	s := newSigners(t, 1)
-	d := s.document(t, keyring.Content{Version: 1, Revoked: []string{goldenA}}, 0)
+	s := newSigners(1)
+	d := s.document(keyring.Content{Version: 1, Revoked: []string{goldenA}}, 0)
 	dir := t.TempDir()
 	rs := d.Signatures()[0].RS
 	der, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(rs[:32]), new(big.Int).SetBytes(rs[32:])})
@@ -90,7 +90,7 @@ func TestOpensslVerifies(t *testing.T) {
 		t.Fatal(err)
 	}
 	message := append([]byte("robot-ota keyring document, schema 1\x00"), payloadOf(t, d)...)
-	for name, b := range map[string][]byte{"sig": der, "message": message, "pub.der": s.pubs[0].DER()} {
+	for name, b := range map[string][]byte{"sig": der, "message": message, "pub.der": s[0].Public.DER()} {
 		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -115,34 +115,16 @@ func payloadOf(t testing.TB, d keyring.Document) []byte {
 }
 
 // signers are key pairs.
-type signers struct {
-	keys []*ecdsa.PrivateKey
-	pubs []image.Key
-}
+type signers []keyringtest.Signer
 
-func newSigners(t testing.TB, n int) signers {
-	t.Helper()
-	var s signers
-	for range n {
-		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		pub, err := image.NewKey(&k.PublicKey)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.keys, s.pubs = append(s.keys, k), append(s.pubs, pub)
-	}
-	return s
-}
+func newSigners(n int) signers { return keyringtest.Signers(n) }
 
-func (s signers) id(i int) string { return s.pubs[i].ID }
+func (s signers) id(i int) string { return s[i].ID() }
 
 func (s signers) trust(ids ...int) []image.Key {
 	var out []image.Key
 	for _, i := range ids {
-		out = append(out, s.pubs[i])
+		out = append(out, s[i].Public)
 	}
 	return out
 }
@@ -156,21 +138,12 @@ func (s signers) revoke(ids ...int) []string {
 }
 
 // document is signed by some and has been on its way.
-func (s signers) document(t testing.TB, c keyring.Content, by ...int) keyring.Document {
-	t.Helper()
-	d, err := keyring.New(c)
+func (s signers) document(c keyring.Content, by ...int) keyring.Document {
+	var some []keyringtest.Signer
 	for _, i := range by {
-		if err == nil {
-			d, err = d.Sign(s.keys[i])
-		}
+		some = append(some, s[i])
 	}
-	if err == nil {
-		d, err = keyring.Parse(d.Encode())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
+	return keyringtest.Document(c, some...)
 }
 
 // ring trusts some in files.
@@ -188,15 +161,15 @@ func accept(t testing.TB, r keyring.Ring, d keyring.Document) keyring.Ring {
 }
 
 func TestAKeyTakesOver(t *testing.T) {
-	s := newSigners(t, 2)
+	s := newSigners(2)
 	r := s.ring(1, 0)
 	// The new key, signed by the old one.
-	r = accept(t, r, s.document(t, keyring.Content{Version: 1, Keys: s.trust(1)}, 0))
+	r = accept(t, r, s.document(keyring.Content{Version: 1, Keys: s.trust(1)}, 0))
 	if ids := r.Trusted().IDs(); !slices.Equal(ids, []string{s.id(0), s.id(1)}) {
 		t.Errorf("trusted %v", ids)
 	}
 	// The old key's last use is its own revocation.
-	last := s.document(t, keyring.Content{Version: 2, Keys: s.trust(1), Revoked: s.revoke(0)}, 0)
+	last := s.document(keyring.Content{Version: 2, Keys: s.trust(1), Revoked: s.revoke(0)}, 0)
 	r = accept(t, r, last)
 	if ids := r.Trusted().IDs(); !slices.Equal(ids, []string{s.id(1)}) || !slices.Equal(r.Revoked(), s.revoke(0)) {
 		t.Errorf("trusted %v, revoked %v", ids, r.Revoked())
@@ -207,20 +180,20 @@ func TestAKeyTakesOver(t *testing.T) {
 		t.Errorf("then %v", again)
 	}
 	// It has no say any more; the new one has.
-	if _, err := r.Accept(s.document(t, keyring.Content{Version: 3, Keys: s.trust(1), Revoked: s.revoke(0)}, 0)); code(err) != keyring.RevokedKey {
+	if _, err := r.Accept(s.document(keyring.Content{Version: 3, Keys: s.trust(1), Revoked: s.revoke(0)}, 0)); code(err) != keyring.RevokedKey {
 		t.Errorf("%v", err)
 	}
-	accept(t, r, s.document(t, keyring.Content{Version: 3, Keys: s.trust(1), Revoked: s.revoke(0)}, 1))
+	accept(t, r, s.document(keyring.Content{Version: 3, Keys: s.trust(1), Revoked: s.revoke(0)}, 1))
 }
 
 // A trusts B, B revokes A and trusts C, C revokes B. Every robot gets there that
 // takes them in order, whichever key it was built with.
 func TestCatchingUp(t *testing.T) {
-	s := newSigners(t, 4)
+	s := newSigners(4)
 	chain := []keyring.Document{
-		s.document(t, keyring.Content{Version: 1, Keys: s.trust(1)}, 0),
-		s.document(t, keyring.Content{Version: 5, Keys: s.trust(1, 2), Revoked: s.revoke(0)}, 1),
-		s.document(t, keyring.Content{Version: 6, Keys: s.trust(2), Revoked: s.revoke(0, 1)}, 2),
+		s.document(keyring.Content{Version: 1, Keys: s.trust(1)}, 0),
+		s.document(keyring.Content{Version: 5, Keys: s.trust(1, 2), Revoked: s.revoke(0)}, 1),
+		s.document(keyring.Content{Version: 6, Keys: s.trust(2), Revoked: s.revoke(0, 1)}, 2),
 	}
 	if _, err := s.ring(1, 0).Accept(chain[2]); code(err) != keyring.ForeignKey {
 		t.Errorf("the newest alone: %v", err)
@@ -238,7 +211,7 @@ func TestCatchingUp(t *testing.T) {
 		"again":                      {accept(t, s.ring(1, 2), chain[2]), chain[2:], 6, ""},
 		"one is missing":             {s.ring(1, 0), []keyring.Document{chain[0], chain[2]}, 1, keyring.ForeignKey},
 		"of another fleet":           {s.ring(1, 3), chain, 0, keyring.ForeignKey},
-		"the last one is in the way": {s.ring(1, 0), []keyring.Document{chain[0], chain[1], s.document(t, keyring.Content{Version: 7, Keys: s.trust(0)}, 2)}, 5, keyring.ForgetsRevoked},
+		"the last one is in the way": {s.ring(1, 0), []keyring.Document{chain[0], chain[1], s.document(keyring.Content{Version: 7, Keys: s.trust(0)}, 2)}, 5, keyring.ForgetsRevoked},
 		"nothing":                    {s.ring(1, 0), nil, 0, ""},
 	} {
 		r, err := tt.r.Follow(tt.docs...)
@@ -262,7 +235,7 @@ func code(err error) keyring.Code {
 // TestAttacks: the ring trusts keys 0 and 1 by its files and has accepted
 // version 5, which revokes key 3. Key 4 is foreign.
 func TestAttacks(t *testing.T) {
-	s := newSigners(t, 5)
+	s := newSigners(5)
 	five := keyring.Content{Version: 5, Keys: s.trust(2), Revoked: s.revoke(3)}
 	six := keyring.Content{Version: 6, Keys: s.trust(2), Revoked: s.revoke(3)}
 	with := func(c keyring.Content, change func(*keyring.Content)) keyring.Content {
@@ -270,8 +243,8 @@ func TestAttacks(t *testing.T) {
 		return c
 	}
 	forged := func() keyring.Document { // the signature of another document
-		d := s.document(t, five, 0)
-		b := strings.Replace(string(s.document(t, six, 0).Encode()), sigText(s.document(t, six, 0)), sigText(d), 1)
+		d := s.document(five, 0)
+		b := strings.Replace(string(s.document(six, 0).Encode()), sigText(s.document(six, 0)), sigText(d), 1)
 		out, err := keyring.Parse([]byte(b))
 		if err != nil {
 			t.Fatal(err)
@@ -279,7 +252,7 @@ func TestAttacks(t *testing.T) {
 		return out
 	}
 	borrowed := func() keyring.Document { // a foreign key under a trusted key's name
-		d := s.document(t, six, 4)
+		d := s.document(six, 4)
 		out, err := keyring.Parse(bytes.Replace(d.Encode(), []byte(s.id(4)), []byte(s.id(0)), 1))
 		if err != nil {
 			t.Fatal(err)
@@ -294,23 +267,23 @@ func TestAttacks(t *testing.T) {
 		attack    string
 		says      string
 	}{
-		{"an old document is replayed", 1, s.document(t, keyring.Content{Version: 4, Keys: s.trust(2, 3)}, 0), keyring.NotNewer, "roll-back or replay", "it is version 4, in force is 5"},
-		{"the version in force says something else", 1, s.document(t, keyring.Content{Version: 5, Keys: s.trust(4), Revoked: s.revoke(3)}, 0), keyring.Conflict, "mix-and-match", "it is version 5, as the one in force"},
-		{"a foreign key signs", 1, s.document(t, six, 4), keyring.ForeignKey, "arbitrary keyring", "signed by no trusted key (trusted: " + s.id(0)},
-		{"a revoked key signs", 1, s.document(t, six, 3), keyring.RevokedKey, "key compromise", "its signature names key " + s.id(3) + ", which is revoked"},
+		{"an old document is replayed", 1, s.document(keyring.Content{Version: 4, Keys: s.trust(2, 3)}, 0), keyring.NotNewer, "roll-back or replay", "it is version 4, in force is 5"},
+		{"the version in force says something else", 1, s.document(keyring.Content{Version: 5, Keys: s.trust(4), Revoked: s.revoke(3)}, 0), keyring.Conflict, "mix-and-match", "it is version 5, as the one in force"},
+		{"a foreign key signs", 1, s.document(six, 4), keyring.ForeignKey, "arbitrary keyring", "signed by no trusted key (trusted: " + s.id(0)},
+		{"a revoked key signs", 1, s.document(six, 3), keyring.RevokedKey, "key compromise", "its signature names key " + s.id(3) + ", which is revoked"},
 		{"the signature is of another document", 1, forged(), keyring.BadSignature, "arbitrary keyring", "the signature of key " + s.id(0) + " is not by that key"},
 		{"a foreign key under a trusted name", 1, borrowed(), keyring.BadSignature, "arbitrary keyring", "is not by that key"},
-		{"one stolen key, and two have to sign", 2, s.document(t, six, 0), keyring.TooFew, "key compromise", "it carries 1 (" + s.id(0) + ") of the 2 signatures by trusted keys that it needs"},
-		{"one stolen key and a foreign one", 2, s.document(t, six, 0, 4), keyring.TooFew, "key compromise", "it carries 1 ("},
-		{"one stolen key and a revoked one", 2, s.document(t, six, 0, 3), keyring.TooFew, "key compromise", "it carries 1 ("},
-		{"a revocation is taken back", 1, s.document(t, with(six, func(c *keyring.Content) { c.Revoked = nil }), 0), keyring.ForgetsRevoked, "", "it does not revoke key " + s.id(3) + ", which version 5 revoked"},
-		{"a revoked key is trusted again", 1, s.document(t, with(six, func(c *keyring.Content) { c.Keys, c.Revoked = s.trust(3), s.revoke(4) }), 0), keyring.ForgetsRevoked, "", s.id(3)},
-		{"nobody would be trusted", 1, s.document(t, with(six, func(c *keyring.Content) { c.Keys, c.Revoked = nil, s.revoke(0, 1, 2, 3) }), 0), keyring.LeavesNoKey, "", "no key would be trusted"},
-		{"too few would be trusted", 2, s.document(t, with(six, func(c *keyring.Content) { c.Keys, c.Revoked = nil, s.revoke(0, 2, 3) }), 0, 1), keyring.LeavesTooFew, "", "it leaves 1 (" + s.id(1) + ") of the 2 trusted keys that have to sign"},
+		{"one stolen key, and two have to sign", 2, s.document(six, 0), keyring.TooFew, "key compromise", "it carries 1 (" + s.id(0) + ") of the 2 signatures by trusted keys that it needs"},
+		{"one stolen key and a foreign one", 2, s.document(six, 0, 4), keyring.TooFew, "key compromise", "it carries 1 ("},
+		{"one stolen key and a revoked one", 2, s.document(six, 0, 3), keyring.TooFew, "key compromise", "it carries 1 ("},
+		{"a revocation is taken back", 1, s.document(with(six, func(c *keyring.Content) { c.Revoked = nil }), 0), keyring.ForgetsRevoked, "", "it does not revoke key " + s.id(3) + ", which version 5 revoked"},
+		{"a revoked key is trusted again", 1, s.document(with(six, func(c *keyring.Content) { c.Keys, c.Revoked = s.trust(3), s.revoke(4) }), 0), keyring.ForgetsRevoked, "", s.id(3)},
+		{"nobody would be trusted", 1, s.document(with(six, func(c *keyring.Content) { c.Keys, c.Revoked = nil, s.revoke(0, 1, 2, 3) }), 0), keyring.LeavesNoKey, "", "no key would be trusted"},
+		{"too few would be trusted", 2, s.document(with(six, func(c *keyring.Content) { c.Keys, c.Revoked = nil, s.revoke(0, 2, 3) }), 0, 1), keyring.LeavesTooFew, "", "it leaves 1 (" + s.id(1) + ") of the 2 trusted keys that have to sign"},
 		{"no document at all", 1, keyring.Document{}, keyring.Malformed, "", "there is no document"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			before := keyring.Resume(keyring.Base{Threshold: tt.threshold, Files: []keyring.Source{{Name: "k", Keys: s.trust(0, 1)}}}, s.document(t, five, 0))
+			before := keyring.Resume(keyring.Base{Threshold: tt.threshold, Files: []keyring.Source{{Name: "k", Keys: s.trust(0, 1)}}}, s.document(five, 0))
 			after, err := before.Accept(tt.d)
 			var r *keyring.Refused
 			if !errors.As(err, &r) || r.Code != tt.code || r.Code.Attack() != tt.attack || !strings.Contains(r.Detail, tt.says) {
@@ -330,9 +303,9 @@ func sigText(d keyring.Document) string {
 
 // One key signs twice: the form allows it to be carried once, so it counts once.
 func TestOneKeyCountsOnce(t *testing.T) {
-	s := newSigners(t, 2)
-	d := s.document(t, keyring.Content{Version: 1, Keys: s.trust(1)}, 0)
-	if _, err := d.Sign(s.keys[0]); code(err) != keyring.Malformed || !strings.Contains(err.Error(), "has signed it already") {
+	s := newSigners(2)
+	d := s.document(keyring.Content{Version: 1, Keys: s.trust(1)}, 0)
+	if _, err := d.Sign(s[0].Private); code(err) != keyring.Malformed || !strings.Contains(err.Error(), "has signed it already") {
 		t.Errorf("signed twice: %v", err)
 	}
 	one := fmt.Sprintf(`{"key":"%s","signature":"%s"}`, s.id(0), sigText(d))
@@ -343,8 +316,8 @@ func TestOneKeyCountsOnce(t *testing.T) {
 }
 
 func TestThresholdIsMet(t *testing.T) {
-	s := newSigners(t, 4)
-	d := s.document(t, keyring.Content{Version: 1, Keys: s.trust(2), Revoked: s.revoke(0)}, 0, 3, 1) // a foreign one does no harm
+	s := newSigners(4)
+	d := s.document(keyring.Content{Version: 1, Keys: s.trust(2), Revoked: s.revoke(0)}, 0, 3, 1) // a foreign one does no harm
 	r := accept(t, s.ring(2, 0, 1), d)
 	if ids := r.Trusted().IDs(); !slices.Equal(ids, []string{s.id(1), s.id(2)}) {
 		t.Errorf("trusted %v", ids)
@@ -357,13 +330,13 @@ func TestThresholdIsMet(t *testing.T) {
 // A signature of a firmware does not pass for one of a keyring, whatever the
 // payloads are, nor the other way round.
 func TestSignaturesOfOneKindAreNotOfTheOther(t *testing.T) {
-	s := newSigners(t, 2)
-	d := s.document(t, keyring.Content{Version: 1, Keys: s.trust(1)}, 0)
+	s := newSigners(2)
+	d := s.document(keyring.Content{Version: 1, Keys: s.trust(1)}, 0)
 	p := payloadOf(t, d)
 
 	// The attacker has the payload signed as if it were a firmware.
 	sum := sha256.Sum256(p)
-	rs, err := image.SignDigest(sum, s.keys[0])
+	rs, err := image.SignDigest(sum, s[0].Private)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -379,7 +352,7 @@ func TestSignaturesOfOneKindAreNotOfTheOther(t *testing.T) {
 	// A keyring's signature on a firmware whose bytes are what was signed.
 	signed := append([]byte("robot-ota keyring document, schema 1\x00"), p...)
 	h := image.Header{ImageSize: uint32(len(signed)), SHA256: sha256.Sum256(signed), Signature: d.Signatures()[0].RS}
-	_, err = image.Verify(append(h.AppendTo(nil), signed...), image.NewKeyring(s.pubs[0]), image.Policy{Chip: image.AnyChip})
+	_, err = image.Verify(append(h.AppendTo(nil), signed...), image.NewKeyring(s[0].Public), image.Policy{Chip: image.AnyChip})
 	var r *image.Refused
 	if !errors.As(err, &r) || r.Code != image.RefusedApp {
 		t.Errorf("a keyring's signature on a firmware: %v", err)
@@ -388,8 +361,8 @@ func TestSignaturesOfOneKindAreNotOfTheOther(t *testing.T) {
 
 // The other form of each signature is one too; it is still the same document.
 func TestMalleableSignatureIsTheSameDocument(t *testing.T) {
-	s := newSigners(t, 2)
-	d := s.document(t, keyring.Content{Version: 1, Keys: s.trust(1)}, 0)
+	s := newSigners(2)
+	d := s.document(keyring.Content{Version: 1, Keys: s.trust(1)}, 0)
 	rs := d.Signatures()[0].RS
 	n := elliptic.P256().Params().N
 	new(big.Int).Sub(n, new(big.Int).SetBytes(rs[32:])).FillBytes(rs[32:])
@@ -405,12 +378,12 @@ func TestMalleableSignatureIsTheSameDocument(t *testing.T) {
 }
 
 func TestTheLocalListBeatsEverything(t *testing.T) {
-	s := newSigners(t, 3)
+	s := newSigners(3)
 	base := keyring.Base{
 		Files: []keyring.Source{{Name: "/k/0.der", Keys: s.trust(0)}, {Name: "/k/1.der", Keys: s.trust(1, 0)}},
 		Lists: []keyring.List{{Name: "/k/x.revoked", IDs: append(s.revoke(1, 2), "00000000000000ff")}},
 	}
-	r := accept(t, keyring.NewRing(base), s.document(t, keyring.Content{Version: 1, Keys: s.trust(2), Revoked: []string{"00000000000000ff", "00000000000000aa"}}, 0))
+	r := accept(t, keyring.NewRing(base), s.document(keyring.Content{Version: 1, Keys: s.trust(2), Revoked: []string{"00000000000000ff", "00000000000000aa"}}, 0))
 	if ids := r.Trusted().IDs(); !slices.Equal(ids, s.revoke(0)) {
 		t.Errorf("trusted %v", ids)
 	}
@@ -427,7 +400,7 @@ func TestTheLocalListBeatsEverything(t *testing.T) {
 		}
 	}
 	// A key that is revoked here cannot sign a keyring either.
-	if _, err := r.Accept(s.document(t, keyring.Content{Version: 2, Keys: s.trust(2), Revoked: []string{"00000000000000ff", "00000000000000aa"}}, 1)); code(err) != keyring.RevokedKey {
+	if _, err := r.Accept(s.document(keyring.Content{Version: 2, Keys: s.trust(2), Revoked: []string{"00000000000000ff", "00000000000000aa"}}, 1)); code(err) != keyring.RevokedKey {
 		t.Errorf("%v", err)
 	}
 }
@@ -435,7 +408,7 @@ func TestTheLocalListBeatsEverything(t *testing.T) {
 // TestAnyOrder feeds random documents by random signers and holds the ring
 // against what must be true of every step.
 func TestAnyOrder(t *testing.T) {
-	s := newSigners(t, 6)
+	s := newSigners(6)
 	for round := range 200 {
 		threshold := 1 + round%2
 		r := s.ring(threshold, 0, 1)
@@ -445,7 +418,7 @@ func TestAnyOrder(t *testing.T) {
 			cut := n(4)
 			c := keyring.Content{Version: uint64(1 + n(12)), Keys: s.trust(perm[:1+n(3)]...), Revoked: s.revoke(perm[4 : 4+cut/2]...)}
 			by := shuffled(6)[:1+n(3)]
-			d := s.document(t, c, by...)
+			d := s.document(c, by...)
 			next, err := r.Accept(d)
 			if err != nil {
 				continue

@@ -107,21 +107,20 @@ func offCurve(t *testing.T) []byte {
 }
 
 func TestLargestDocumentFits(t *testing.T) {
-	s := newSigners(t, keyring.MaxKeys)
-	c := keyring.Content{Version: keyring.MaxVersion, Keys: s.pubs, Comment: strings.Repeat("ü", keyring.MaxComment/2)}
+	s := newSigners(keyring.MaxKeys)
+	all := make([]int, keyring.MaxKeys)
+	for i := range all {
+		all[i] = i
+	}
+	c := keyring.Content{Version: keyring.MaxVersion, Keys: s.trust(all...), Comment: strings.Repeat("ü", keyring.MaxComment/2)}
 	for i := range keyring.MaxRevoked {
 		c.Revoked = append(c.Revoked, fmt.Sprintf("%016x", i))
 	}
-	signers := make([]int, keyring.MaxSignatures)
-	for i := range signers {
-		signers[i] = i
-	}
-	d := s.document(t, c, signers...)
+	d := s.document(c, all[:keyring.MaxSignatures]...)
 	if n := len(d.Encode()); n > keyring.MaxDocument {
 		t.Errorf("%d bytes, more than %d", n, keyring.MaxDocument)
 	}
-	more := newSigners(t, 1)
-	if _, err := d.Sign(more.keys[0]); code(err) != keyring.Malformed {
+	if _, err := d.Sign(s[keyring.MaxSignatures].Private); code(err) != keyring.Malformed {
 		t.Errorf("one signature more: %v", err)
 	}
 }

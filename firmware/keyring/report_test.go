@@ -11,9 +11,9 @@ import (
 )
 
 func TestReport(t *testing.T) {
-	s := newSigners(t, 3)
+	s := newSigners(3)
 	issued := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	r := accept(t, s.ring(1, 0, 1), s.document(t, keyring.Content{Version: 9, Keys: s.trust(1, 2), Revoked: s.revoke(0), Comment: "c", Issued: issued}, 0))
+	r := accept(t, s.ring(1, 0, 1), s.document(keyring.Content{Version: 9, Keys: s.trust(1, 2), Revoked: s.revoke(0), Comment: "c", Issued: issued}, 0))
 	p := r.Report().Embeds(s.id(2))
 	if p.Version != 9 || p.Comment != "c" || p.Threshold != 1 || !p.Issued.Equal(issued) || !slices.Equal(keyring.IDs(p.Trusted), s.revoke(1, 2)) ||
 		!slices.Equal(p.Trusted[0].From, []string{"keys.pem", keyring.FromDocument}) || !slices.Equal(keyring.IDs(p.Revoked), s.revoke(0)) {
@@ -29,7 +29,7 @@ func TestReport(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	s := newSigners(t, 2)
+	s := newSigners(2)
 	one := s.ring(1, 0).Report()
 	refused, damaged := one, one
 	refused.Refused = &keyring.Refusal{Code: keyring.NotNewer, Text: "keyring refused (keyring_not_newer): x"}

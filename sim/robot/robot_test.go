@@ -19,7 +19,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // bubble runs f with a robot, whose firmware behaves as told, on fake time.
 func bubble(t *testing.T, behaviour string, f func(t *testing.T, r *Robot)) {
 	t.Helper()
-	img, err := testimage.Build(testimage.Spec{Version: "0.2.1", Behaviour: behaviour, Protocol: 1})
+	bubbleOf(t, testimage.Spec{Version: "0.2.1", Behaviour: behaviour, Protocol: 1}, f)
+}
+
+// bubbleOf runs f with a robot of that firmware, on fake time.
+func bubbleOf(t *testing.T, spec testimage.Spec, f func(t *testing.T, r *Robot)) {
+	t.Helper()
+	img, err := testimage.Build(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,20 +62,7 @@ func TestTheEmbeddedKeyIsReported(t *testing.T) {
 	for key, want := range map[string]string{
 		"": "", strings.Repeat("00", 64): "1613ee6dfc6ee98a",
 	} {
-		img, err := testimage.Build(testimage.Spec{Version: "0.2.1", SigningKey: key})
-		if err != nil {
-			t.Fatal(err)
-		}
-		flash, err := espsim.Provision(0, 0, map[string][]byte{"factory": img})
-		if err != nil {
-			t.Fatal(err)
-		}
-		synctest.Test(t, func(t *testing.T) {
-			r, err := New(Config{ID: "robot_07", Chip: espsim.Config{Flash: flash}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer r.Close()
+		bubbleOf(t, testimage.Spec{Version: "0.2.1", SigningKey: key}, func(t *testing.T, r *Robot) {
 			time.Sleep(10 * time.Second)
 			_, got := values(r.Sample(), "robot_07/firmware")
 			if id, said := got["signing_key"]; id != want || said != (want != "") {

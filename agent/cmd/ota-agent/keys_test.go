@@ -3,9 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -25,6 +22,7 @@ import (
 	"github.com/robot-platform/robot-ota/firmware/compat"
 	"github.com/robot-platform/robot-ota/firmware/image"
 	"github.com/robot-platform/robot-ota/firmware/keyring"
+	"github.com/robot-platform/robot-ota/firmware/keyring/keyringtest"
 )
 
 // desk is an agent's keys behind a real control socket, and two pairs of keys:
@@ -36,7 +34,7 @@ type desk struct {
 	board  *robot.Board
 	keys   *keys
 	log    bytes.Buffer
-	pairs  []*ecdsa.PrivateKey
+	pairs  []keyringtest.Signer
 	ids    []string
 }
 
@@ -46,20 +44,9 @@ func newDesk(t *testing.T) *desk {
 	d.socket = filepath.Join(d.dir, "agent.sock")
 	a := agent{cfg: config.Default(), log: slog.New(slog.NewTextHandler(&d.log, nil))}
 	a.cfg.StateDir = filepath.Join(d.dir, "state")
-	for range 2 {
-		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		pub, err := image.NewKey(&k.PublicKey)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if d.ids == nil {
-			a.base.Files = []keyring.Source{{Name: "/k/a.der", Keys: []image.Key{pub}}}
-		}
-		d.pairs, d.ids = append(d.pairs, k), append(d.ids, pub.ID)
-	}
+	d.pairs = keyringtest.Signers(2)
+	d.ids = []string{d.pairs[0].ID(), d.pairs[1].ID()}
+	a.base.Files = []keyring.Source{{Name: "/k/a.der", Keys: []image.Key{d.pairs[0].Public}}}
 	var err error
 	if d.keys, err = a.ring(d.board); err != nil {
 		t.Fatal(err)
@@ -78,19 +65,8 @@ func newDesk(t *testing.T) *desk {
 
 // document trusts the second key, revokes the first, and is signed by one.
 func (d *desk) document(version uint64, by int) []byte {
-	d.t.Helper()
-	pub, err := image.NewKey(&d.pairs[1].PublicKey)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	doc, err := keyring.New(keyring.Content{Version: version, Keys: []image.Key{pub}, Revoked: d.ids[:1]})
-	if err == nil {
-		doc, err = doc.Sign(d.pairs[by])
-	}
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return doc.Encode()
+	c := keyring.Content{Version: version, Keys: []image.Key{d.pairs[1].Public}, Revoked: d.ids[:1]}
+	return keyringtest.Document(c, d.pairs[by]).Encode()
 }
 
 func (d *desk) file(name string, b []byte) string {

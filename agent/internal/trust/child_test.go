@@ -71,7 +71,7 @@ func TestKilledInTheMiddleOfAWrite(t *testing.T) {
 	for die, want := range map[int]uint64{1: 1, 2: 2, 3: 2} {
 		s := newSite(t)
 		must(t, s.open(), s.document(1, 0, 1))
-		task := []string{s.dir, base64.StdEncoding.EncodeToString(s.pubs[0].DER()), base64.StdEncoding.EncodeToString(s.document(2, 0, 1, 0)), strconv.Itoa(die)}
+		task := []string{s.dir, base64.StdEncoding.EncodeToString(s.signers[0].Public.DER()), base64.StdEncoding.EncodeToString(s.document(2, 0, 1, 0)), strconv.Itoa(die)}
 		cmd := exec.CommandContext(t.Context(), os.Args[0])
 		cmd.Env = append(os.Environ(), childEnv+"="+strings.Join(task, " "))
 		err := cmd.Run()

@@ -2,9 +2,6 @@ package trust
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"io/fs"
@@ -18,37 +15,28 @@ import (
 
 	"github.com/robot-platform/robot-ota/firmware/image"
 	"github.com/robot-platform/robot-ota/firmware/keyring"
+	"github.com/robot-platform/robot-ota/firmware/keyring/keyringtest"
 )
 
 // site is a robot's state directory, its configured keys, and those who sign.
 type site struct {
-	t    *testing.T
-	dir  string
-	log  *bytes.Buffer
-	keys []*ecdsa.PrivateKey
-	pubs []image.Key
-	base keyring.Base // trusts key 0
+	t       *testing.T
+	dir     string
+	log     *bytes.Buffer
+	signers []keyringtest.Signer
+	base    keyring.Base // trusts key 0
 }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{t: t, dir: filepath.Join(t.TempDir(), "state"), log: new(bytes.Buffer)}
-	for range 3 {
-		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		pub, err := image.NewKey(&k.PublicKey)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.keys, s.pubs = append(s.keys, k), append(s.pubs, pub)
-	}
-	s.base = keyring.Base{Threshold: 1, Files: []keyring.Source{{Name: "a.der", Keys: s.pubs[:1]}}}
+	s := &site{t: t, dir: filepath.Join(t.TempDir(), "state"), log: new(bytes.Buffer), signers: keyringtest.Signers(3)}
+	s.base = keyring.Base{Threshold: 1, Files: []keyring.Source{{Name: "a.der", Keys: s.pubs(0)}}}
 	return s
 }
 
-func (s *site) id(i int) string { return s.pubs[i].ID }
+func (s *site) id(i int) string { return s.signers[i].ID() }
+
+func (s *site) pubs(i int) []image.Key { return []image.Key{s.signers[i].Public} }
 
 func (s *site) open() *Store {
 	s.t.Helper()
@@ -61,19 +49,11 @@ func (s *site) open() *Store {
 
 // document of a version is signed by a key, trusts another, and revokes.
 func (s *site) document(version uint64, by, trusts int, revokes ...int) []byte {
-	s.t.Helper()
-	c := keyring.Content{Version: version, Keys: s.pubs[trusts : trusts+1]}
+	c := keyring.Content{Version: version, Keys: s.pubs(trusts)}
 	for _, i := range revokes {
 		c.Revoked = append(c.Revoked, s.id(i))
 	}
-	d, err := keyring.New(c)
-	if err == nil {
-		d, err = d.Sign(s.keys[by])
-	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return d.Encode()
+	return keyringtest.Document(c, s.signers[by]).Encode()
 }
 
 // trusts demands the ring in force.
@@ -397,7 +377,7 @@ func TestBothCopiesAreDamaged(t *testing.T) {
 		}
 	}
 	s.base.Lists = []keyring.List{{Name: "x.revoked", IDs: []string{s.id(0)}}}
-	s.base.Files = append(s.base.Files, keyring.Source{Name: "b.der", Keys: s.pubs[1:2]})
+	s.base.Files = append(s.base.Files, keyring.Source{Name: "b.der", Keys: s.pubs(1)})
 	s.trusts(s.open(), s.id(1)) // as the message says
 }
 
@@ -407,7 +387,7 @@ func TestTheCopiesSayTwoThings(t *testing.T) {
 	s := newSite(t)
 	must(t, s.open(), s.document(2, 0, 1, 0))
 	other := newSite(t)
-	other.keys, other.pubs, other.base = s.keys, s.pubs, s.base
+	other.signers, other.base = s.signers, s.base
 	must(t, other.open(), s.document(2, 0, 2))
 	s.put("keyring.copy.json", other.get("keyring.json"))
 	st := s.open()
@@ -476,17 +456,7 @@ func TestOpenNeedsAFolder(t *testing.T) {
 
 // FuzzDecode: what is read back is what was written, or nothing.
 func FuzzDecode(f *testing.F) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		f.Fatal(err)
-	}
-	d, err := keyring.New(keyring.Content{Version: 3, Revoked: []string{"00000000000000aa"}})
-	if err == nil {
-		d, err = d.Sign(key)
-	}
-	if err != nil {
-		f.Fatal(err)
-	}
+	d := keyringtest.Any(3)
 	good, err := encode(accepted{doc: d, from: "file"})
 	if err != nil {
 		f.Fatal(err)

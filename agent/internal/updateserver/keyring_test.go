@@ -2,9 +2,6 @@ package updateserver
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"errors"
 	"maps"
 	"net/http"
@@ -17,6 +14,7 @@ import (
 	"time"
 
 	"github.com/robot-platform/robot-ota/firmware/keyring"
+	"github.com/robot-platform/robot-ota/firmware/keyring/keyringtest"
 )
 
 // pages answers by path.
@@ -171,27 +169,11 @@ func (c *chained) Do(r *http.Request) (*http.Response, error) {
 	return (&memory{body: string(c.documents[versions[i]])}).Do(r)
 }
 
-func document(t *testing.T, version uint64) []byte {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := keyring.New(keyring.Content{Version: version, Revoked: []string{"00000000000000aa"}})
-	if err == nil {
-		d, err = d.Sign(key)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d.Encode()
-}
-
 // A robot at version 5 fetches what came after it, one after the other.
 func TestTheDocumentsInBetweenAreFetched(t *testing.T) {
 	many := map[uint64][]byte{}
 	for v := uint64(1); v <= 100; v++ {
-		many[v] = document(t, v)
+		many[v] = keyringtest.Any(v).Encode()
 	}
 	few := map[uint64][]byte{3: many[3], 6: many[6], 9: many[9]}
 	for name, tt := range map[string]struct {

@@ -17,6 +17,7 @@ import (
 	"github.com/robot-platform/robot-ota/firmware/image"
 	"github.com/robot-platform/robot-ota/firmware/image/imagetest"
 	"github.com/robot-platform/robot-ota/firmware/keyring"
+	"github.com/robot-platform/robot-ota/firmware/keyring/keyringtest"
 )
 
 // leakChecked ends the tests with a look for goroutines left behind.
@@ -62,30 +63,16 @@ func makeKeyrings(dir string, key, other *ecdsa.PrivateKey) error {
 	if err != nil {
 		return err
 	}
-	trusting, keys := keyring.Content{Version: 1, Keys: []image.Key{fresh}}, []*ecdsa.PrivateKey{key, other}
+	first, second := keyringtest.Signer{Private: key, Public: old}, keyringtest.Signer{Private: other, Public: fresh}
 	for name, d := range map[string]struct {
 		version uint64
-		by      int
-	}{"keyring-1": {1, 0}, "keyring-2": {2, 0}, "keyring-3": {3, 0}, "keyring-4": {4, 1}, "foreign": {9, 2}} {
-		c := trusting
-		if c.Version = d.version; d.version > 1 {
+		by      keyringtest.Signer
+	}{"keyring-1": {1, first}, "keyring-2": {2, first}, "keyring-3": {3, first}, "keyring-4": {4, second}, "foreign": {9, keyringtest.Signers(1)[0]}} {
+		c := keyring.Content{Version: d.version, Keys: []image.Key{fresh}}
+		if d.version > 1 {
 			c.Revoked = []string{old.ID}
 		}
-		signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			return err
-		}
-		if d.by < len(keys) {
-			signer = keys[d.by]
-		}
-		doc, err := keyring.New(c)
-		if err == nil {
-			doc, err = doc.Sign(signer)
-		}
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(dir, name+".json"), doc.Encode(), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name+".json"), keyringtest.Document(c, d.by).Encode(), 0o600); err != nil {
 			return err
 		}
 	}

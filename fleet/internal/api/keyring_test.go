@@ -2,31 +2,13 @@ package api
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"errors"
 	"net/http"
 	"testing"
 
 	"github.com/robot-platform/robot-ota/firmware/keyring"
+	"github.com/robot-platform/robot-ota/firmware/keyring/keyringtest"
 )
-
-func document(t *testing.T, version uint64) keyring.Document {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := keyring.New(keyring.Content{Version: version, Revoked: []string{"00000000000000aa"}})
-	if err == nil {
-		d, err = d.Sign(key)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
 
 func TestKeyring(t *testing.T) {
 	m := stocked()
@@ -36,7 +18,7 @@ func TestKeyring(t *testing.T) {
 		t.Errorf("announced without being there: %v", w.Header())
 	}
 
-	m.keyrings = []keyring.Document{document(t, 2), document(t, 5), document(t, 7)}
+	m.keyrings = []keyring.Document{keyringtest.Any(2), keyringtest.Any(5), keyringtest.Any(7)}
 	for query, want := range map[string]int{"": 2, "?after=": 2, "?after=0": 0, "?after=2": 1, "?after=4": 1, "?after=5": 2, "?after=6": 2} {
 		w := ask(h, "GET", "/v1/keyring"+query)
 		if w.Code != 200 || !bytes.Equal(w.Body.Bytes(), m.keyrings[want].Encode()) || w.Header().Get("Content-Type") != "application/json" ||

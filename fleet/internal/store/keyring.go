@@ -1,11 +1,9 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 
 	"github.com/robot-platform/robot-ota/firmware/keyring"
 	"github.com/robot-platform/robot-ota/internal/durable"
@@ -19,44 +17,17 @@ type keyrings struct {
 	Documents []json.RawMessage `json:"documents"`
 }
 
-func (s *Store) keyringFile() string { return filepath.Join(s.dir, "keyrings.json") }
-
 // Keyrings are the documents that robots are to take, of rising versions. The
 // old ones are kept: a robot that was away takes one after the other. The
 // caller does not change the list.
 func (s *Store) Keyrings(ctx context.Context) ([]keyring.Document, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.rings.load(s.keyringFile(), s.readKeyrings)
-}
-
-func (s *Store) readKeyrings() ([]keyring.Document, error) {
-	data, err := readBounded(s.keyringFile(), maxKeyrings)
-	if err != nil || data == nil {
-		return nil, err
-	}
-	all, err := parseKeyrings(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s cannot be used: %w; restore it from a backup", s.keyringFile(), err)
-	}
-	return all, nil
+	return s.keyrings.load(ctx)
 }
 
 func parseKeyrings(data []byte) ([]keyring.Document, error) {
-	if len(data) > maxKeyrings {
-		return nil, fmt.Errorf("it has more than %d bytes", maxKeyrings)
-	}
 	var l keyrings
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&l); err != nil {
+	if err := decode(data, &l, &l.Schema); err != nil {
 		return nil, err
-	}
-	if l.Schema != schema {
-		return nil, fmt.Errorf("its schema is %d, this program knows %d", l.Schema, schema)
 	}
 	var all []keyring.Document
 	for i, raw := range l.Documents {
@@ -80,7 +51,7 @@ func (s *Store) AddKeyring(ctx context.Context, fresh keyring.Document, accept f
 		return err
 	}
 	defer unlock()
-	all, err := s.readKeyrings()
+	all, err := s.keyrings.read()
 	if err != nil {
 		return err
 	}
@@ -98,10 +69,14 @@ func (s *Store) AddKeyring(ctx context.Context, fresh keyring.Document, accept f
 	if err != nil {
 		return fmt.Errorf("release store: %w", err)
 	}
+	// Whatever accept says, a server has to be able to read it.
+	if len(data) >= maxKeyrings {
+		return fmt.Errorf("release store: the keyrings would have more than %d bytes", maxKeyrings)
+	}
 	if _, err := parseKeyrings(data); err != nil {
 		return fmt.Errorf("release store: %w", err)
 	}
-	if err := durable.WriteFile(s.keyringFile(), append(data, '\n'), 0o640); err != nil {
+	if err := durable.WriteFile(s.keyrings.path, append(data, '\n'), 0o640); err != nil {
 		return fmt.Errorf("release store: %w", err)
 	}
 	return nil

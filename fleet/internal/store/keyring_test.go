@@ -2,9 +2,6 @@ package store
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -14,23 +11,8 @@ import (
 	"testing"
 
 	"github.com/robot-platform/robot-ota/firmware/keyring"
+	"github.com/robot-platform/robot-ota/firmware/keyring/keyringtest"
 )
-
-func document(t *testing.T, version uint64) keyring.Document {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := keyring.New(keyring.Content{Version: version, Revoked: []string{"00000000000000aa"}})
-	if err == nil {
-		d, err = d.Sign(key)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
 
 // A server that runs sees what another process puts there, and a document that
 // is refused changes nothing.
@@ -49,7 +31,7 @@ func TestKeyrings(t *testing.T) {
 	}
 	var before []int
 	take := func(have []keyring.Document) error { before = append(before, len(have)); return nil }
-	three, four := document(t, 3), document(t, 4)
+	three, four := keyringtest.Any(3), keyringtest.Any(4)
 	for i, d := range []keyring.Document{three, four, four} { // the last one twice
 		if err := other.AddKeyring(t.Context(), d, take); err != nil {
 			t.Fatal(err)
@@ -70,8 +52,8 @@ func TestKeyrings(t *testing.T) {
 	}
 	no := errors.New("no")
 	for name, err := range map[string]error{
-		"refused":    other.AddKeyring(t.Context(), document(t, 5), func([]keyring.Document) error { return no }),
-		"an old one": other.AddKeyring(t.Context(), document(t, 2), take),
+		"refused":    other.AddKeyring(t.Context(), keyringtest.Any(5), func([]keyring.Document) error { return no }),
+		"an old one": other.AddKeyring(t.Context(), keyringtest.Any(2), take),
 		"older":      other.AddKeyring(t.Context(), three, take),
 	} {
 		if err == nil {
@@ -93,7 +75,7 @@ func TestKeyrings(t *testing.T) {
 		if _, err := server.Keyrings(t.Context()); err == nil || !strings.Contains(err.Error(), "keyrings.json cannot be used") {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err := other.AddKeyring(t.Context(), document(t, 9), take); err == nil {
+		if err := other.AddKeyring(t.Context(), keyringtest.Any(9), take); err == nil {
 			t.Errorf("%s: it is replaced, though its versions are not known", name)
 		}
 	}

@@ -11,7 +11,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -22,7 +21,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 	"syscall"
 
 	"github.com/robot-platform/robot-ota/firmware/keyring"
@@ -40,11 +38,9 @@ var ErrNotFound = errors.New("no such artifact")
 
 // Store is a folder of releases.
 type Store struct {
-	dir string
-
-	mu    sync.Mutex // guards what was read
-	list  cached[[]release.Release]
-	rings cached[[]keyring.Document]
+	dir      string
+	releases listing[release.Release]
+	keyrings listing[keyring.Document]
 }
 
 // list is the form of releases.json.
@@ -58,52 +54,30 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "artifacts"), 0o750); err != nil {
 		return nil, fmt.Errorf("release store: %w", err)
 	}
-	s := &Store{dir: dir}
+	s := &Store{
+		dir: dir,
+		releases: listing[release.Release]{
+			path: filepath.Join(dir, "releases.json"), most: maxList, parse: parse, mend: "restore it from a backup, or remove it and publish again",
+		},
+		keyrings: listing[keyring.Document]{
+			path: filepath.Join(dir, "keyrings.json"), most: maxKeyrings, parse: parseKeyrings, mend: "restore it from a backup",
+		},
+	}
 	if _, err := s.Releases(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Store) index() string { return filepath.Join(s.dir, "releases.json") }
-
 func (s *Store) artifact(sum string) string { return filepath.Join(s.dir, "artifacts", sum) }
 
 // Releases gives the list; the caller does not change it.
-func (s *Store) Releases(ctx context.Context) ([]release.Release, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.list.load(s.index(), s.read)
-}
-
-// read reads the list from the disk.
-func (s *Store) read() ([]release.Release, error) {
-	data, err := readBounded(s.index(), maxList)
-	if err != nil || data == nil {
-		return nil, err
-	}
-	all, err := parse(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s cannot be used: %w; restore it from a backup, or remove it and publish again", s.index(), err)
-	}
-	return all, nil
-}
+func (s *Store) Releases(ctx context.Context) ([]release.Release, error) { return s.releases.load(ctx) }
 
 func parse(data []byte) ([]release.Release, error) {
-	if len(data) > maxList {
-		return nil, fmt.Errorf("it has more than %d bytes", maxList)
-	}
 	var l list
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&l); err != nil {
+	if err := decode(data, &l, &l.Schema); err != nil {
 		return nil, err
-	}
-	if l.Schema != schema {
-		return nil, fmt.Errorf("its schema is %d, this program knows %d", l.Schema, schema)
 	}
 	for i, r := range l.Releases {
 		if err := r.Check(); err != nil {
@@ -129,7 +103,7 @@ func (s *Store) Publish(ctx context.Context, signed []byte, fresh []release.Rele
 		return err
 	}
 	defer unlock()
-	all, err := s.read()
+	all, err := s.releases.read()
 	if err != nil {
 		return err
 	}
@@ -144,7 +118,7 @@ func (s *Store) Publish(ctx context.Context, signed []byte, fresh []release.Rele
 	if err != nil {
 		return fmt.Errorf("release store: %w", err)
 	}
-	if err := durable.WriteFile(s.index(), append(data, '\n'), 0o640); err != nil {
+	if err := durable.WriteFile(s.releases.path, append(data, '\n'), 0o640); err != nil {
 		return fmt.Errorf("release store: %w", err)
 	}
 	return nil

@@ -235,7 +235,7 @@ func TestKeysAreChangedByTheUpdateServer(t *testing.T) {
 }
 
 // An image was verified and waits for the battery. Its key is revoked by a file
-// on the robot: it is refused before the chip is touched. Then both copies of
+// on the robot, after another change by the server: it is refused before the chip is touched. Then both copies of
 // the keyring are lost, and nobody is trusted.
 func TestTheKeyOfAWaitingImageIsRevoked(t *testing.T) {
 	p := newPlant(t, options{sim: []string{"--battery", "0.3"}})
@@ -246,7 +246,24 @@ func TestTheKeyOfAWaitingImageIsRevoked(t *testing.T) {
 		s, err := p.status()
 		return err == nil && s.State == "waiting" && len(s.Reasons) > 0
 	})
-	p.run("ota-sign", "keyring", "create", "--version", "4", "--add", p.path("b.der"), "--revoke", a, "--key", p.path("s.pem"), "--output", p.path("k.json"))
+	// A robot that waits does not ask for firmware, and for the keyring all the same.
+	p.run("ota-sign", "keyring", "create", "--version", "3", "--add", p.path("b.der"), "--key", p.path("s.pem"), "--output", p.path("k3.json"))
+	p.run("ota-fleet", "keyring", "--data", p.path("fleet"), "--key", p.path("trusted.der"), p.path("k3.json"))
+	c := rostest.NewClient(t)
+	every := func(seconds float64) {
+		c.Call("/ota_agent/set_parameters", "rcl_interfaces/srv/SetParameters", map[string]any{"parameters": []any{
+			map[string]any{"name": "check_period_s", "value": map[string]any{"type": 3, "double_value": seconds}},
+		}}, nil)
+	}
+	every(1)
+	p.until("the server's keyring", 20*time.Second, func() bool { return p.ring().Version == 3 })
+	every(0)
+	p.trusts(3, []string{a, b}, nil)
+	if s, err := p.status(); err != nil || s.State != "waiting" {
+		t.Errorf("%+v, %v", s, err)
+	}
+
+	p.run("ota-sign", "keyring", "create", "--from", p.path("k3.json"), "--revoke", a, "--key", p.path("s.pem"), "--output", p.path("k.json"))
 	if out := p.run("ota-agent", "keys", "update", p.path("k.json"), "--socket", p.path("agent.sock")); !strings.Contains(out, "Version 4 is in force now.") {
 		t.Error(out)
 	}

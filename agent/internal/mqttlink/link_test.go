@@ -128,7 +128,7 @@ func dialFleet(t *testing.T, s *site, user string) *fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Client = mqtt.NewClient(mqtt.NewClientOptions().AddBroker("ssl://" + s.byPasswd).SetTLSConfig(c).SetClientID(user + "-" + t.Name()).
+	f.Client = mqtt.NewClient(mqtt.NewClientOptions().AddBroker("ssl://" + s.ByPassword).SetTLSConfig(c).SetClientID(user + "-" + t.Name()).
 		SetUsername(user).SetPassword(password).SetCleanSession(true).SetConnectRetry(true).SetConnectRetryInterval(50 * time.Millisecond).
 		SetMaxReconnectInterval(200 * time.Millisecond).SetDefaultPublishHandler(f.take).
 		SetOnConnectHandler(func(c mqtt.Client) { c.Subscribe("fleet/+/ota/#", 1, nil) }))
@@ -313,7 +313,7 @@ func TestCommandsWhileAway(t *testing.T) {
 		want := []string{"update c-1 0.2.1", "cancel"}
 		eventually(t, "they arrive", func() bool { return len(e.heard()) == len(want) })
 		got := e.heard()
-		if _, ok := s.server.(*mochi); ok { // which forgets the order of one second's messages
+		if s.Embedded { // which forgets the order of one second's messages
 			slices.Sort(got)
 			slices.Sort(want)
 		}
@@ -358,7 +358,7 @@ func TestRetainedCommand(t *testing.T) {
 	brokers(t, func(t *testing.T, s *site) {
 		ops := dialFleet(t, s, operator)
 		token(t, ops.Publish("fleet/r1/commands/ota", 1, true, good(`,"id":"c-1"`)))
-		c := newCable(t, s.byPasswd)
+		c := newCable(t, s.ByPassword)
 		cfg := s.config(t, "r1")
 		cfg.URL = "mqtts://" + c.addr
 		r := run(t, cfg, newFake())
@@ -380,9 +380,9 @@ func TestBrokerGone(t *testing.T) {
 		ops := dialFleet(t, s, operator)
 		r := run(t, s.config(t, "r1"), newFake())
 		ops.awaitOnline(t, true)
-		s.stop(t)
+		s.Stop(t)
 		steps(r.Link, 50)
-		s.start(t)
+		s.Start(t)
 		eventually(t, "the test is connected again", ops.IsConnectionOpen)
 		ops.inOrder(t, 50)
 		ops.say(t, verbCancel, `{"id":"x-1"}`)
@@ -395,7 +395,7 @@ func TestPartition(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			brokers(t, func(t *testing.T, s *site) {
 				ops := dialFleet(t, s, operator)
-				c := newCable(t, s.byPasswd)
+				c := newCable(t, s.ByPassword)
 				cfg := s.config(t, "r1")
 				cfg.URL = "mqtts://" + c.addr
 				r := run(t, cfg, newFake())
@@ -417,11 +417,11 @@ func TestPartition(t *testing.T) {
 
 func TestWaysIn(t *testing.T) {
 	brokers(t, func(t *testing.T, s *site) {
-		loose := s.file("loose")
+		loose := s.File("loose")
 		if err := os.WriteFile(loose, []byte(password), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		wrong := s.file("wrong")
+		wrong := s.File("wrong")
 		if err := os.WriteFile(wrong, []byte("guess"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -431,13 +431,13 @@ func TestWaysIn(t *testing.T) {
 		}{
 			"password": {func(*Config) {}, func(err error) bool { return err == nil }},
 			"certificate": {func(c *Config) {
-				c.URL, c.PasswordFile, c.CertFile, c.KeyFile = "mqtts://"+s.byCert, "", s.file("r1.pem"), s.file("r1.key")
+				c.URL, c.PasswordFile, c.CertFile, c.KeyFile = "mqtts://"+s.ByCert, "", s.File("r1.pem"), s.File("r1.key")
 			}, func(err error) bool { return err == nil }},
-			"no certificate": {func(c *Config) { c.URL = "mqtts://" + s.byCert }, func(err error) bool { return err != nil }},
+			"no certificate": {func(c *Config) { c.URL = "mqtts://" + s.ByCert }, func(err error) bool { return err != nil }},
 			"wrong password": {func(c *Config) { c.PasswordFile = wrong }, func(err error) bool { return err != nil && !strings.Contains(err.Error(), "guess") }},
 			"nothing":        {func(c *Config) { c.PasswordFile = "" }, func(err error) bool { return err != nil }},
 			"loose password": {func(c *Config) { c.PasswordFile = loose }, func(err error) bool { return errors.Is(err, errOpen) }},
-			"other authority": {func(c *Config) { c.CAFile = s.file("other.pem") }, func(err error) bool {
+			"other authority": {func(c *Config) { c.CAFile = s.File("other.pem") }, func(err error) bool {
 				var bad *tls.CertificateVerificationError
 				return errors.As(err, &bad)
 			}},
@@ -476,7 +476,7 @@ func TestOthersTopics(t *testing.T) {
 		if got := r.engine.heard(); len(got) != 1 {
 			t.Errorf("another robot's command was followed: %q", got)
 		}
-		if _, ok := s.server.(*mochi); !ok {
+		if !s.Embedded {
 			return // Mosquitto grants subscriptions, and then delivers nothing
 		}
 		cfg := s.config(t, "r1")

@@ -33,16 +33,11 @@ import (
 
 // wire builds the agent out of its parts and runs it until ctx ends.
 func wire(ctx context.Context, a agent) error {
-	// First of all: whoever has the socket has the state directory.
-	listener, err := control.Listen(ctx, a.cfg.ControlSocket)
+	listener, store, release, err := a.own(ctx)
 	if err != nil {
 		return err
 	}
-	defer listener.Close() // the server has closed it before, but where it never ran
-	store, err := journal.Open(a.cfg.StateDir)
-	if err != nil {
-		return err
-	}
+	defer release()
 	memory, err := store.Load()
 	var damaged *journal.DamagedError
 	switch {

@@ -40,7 +40,7 @@ lint: setup ## check Go (with and without ROS 2), shell and Python
 bench: build ## compare the agent's flasher with esptool against the same simulator
 	@$(ENVIRONMENT) && scripts/bench
 
-demo: build ## show three updates from the trigger to the end: confirmed, rolled back, refused
+demo: build ## show updates from the trigger to the end, in two acts: by ROS 2, by MQTT
 	@$(ENVIRONMENT) && scripts/demo
 
 deb: setup ## build the Debian packages into dist/

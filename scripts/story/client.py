@@ -49,6 +49,7 @@ class Client:
         """Waits until the agent answers and has heard which firmware runs."""
         if not self.service.wait_for_service(timeout_sec=30):
             raise Failed("the service /ota/trigger did not appear")
+        self.status = None  # what an agent said that has ended does not count
         self.spin_until(lambda: self.status is not None and self.status.running_version, 30, "hearing the firmware")
 
     def update(self, url, limit=120):

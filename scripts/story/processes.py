@@ -60,15 +60,25 @@ class Processes:
         """The last lines that a process printed."""
         return "\n".join((self.folder / f"{name}.log").read_text(errors="replace").splitlines()[-lines:])
 
+    def end(self, name):
+        """Ends a process, where it runs."""
+        for entry in [e for e in self.running if e[0] == name]:
+            self._end(entry)
+            self.running.remove(entry)
+
     def stop(self):
         """Ends all processes, the last one first."""
-        for _, process, log in reversed(self.running):
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(timeout=10)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
-            log.close()
+        for entry in reversed(self.running):
+            self._end(entry)
         self.running.clear()
+
+    def _end(self, entry):
+        _, process, log = entry
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        log.close()

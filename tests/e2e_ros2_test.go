@@ -3,7 +3,6 @@
 package tests
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -102,11 +101,9 @@ func (p *plant) dieIn(state, version, behaviour string, stretch bool) string {
 		defer func() { _ = p.server.cmd.Process.Signal(syscall.SIGCONT) }()
 	}
 	if state == "waiting" {
-		p.run("ota-sim", "battery", "--control", p.path("sim.sock"), "--fraction", "0.2")
-		defer p.run("ota-sim", "battery", "--control", p.path("sim.sock"), "--fraction", "0.9")
-		p.until("a low battery", 10*time.Second, func() bool {
-			return bytes.Contains([]byte(p.run("ota-agent", "plan", "--socket", p.path("agent.sock"), "--json", url)), []byte("battery_low"))
-		})
+		p.battery("0.2")
+		defer p.battery("0.9")
+		p.gated(url, "battery_low")
 	}
 	_, before := p.memory()
 	p.trigger(url)

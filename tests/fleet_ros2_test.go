@@ -25,7 +25,9 @@ import (
 // processes of their own, as they are in life.
 type plant struct {
 	t      *testing.T
+	id     string // of the robot
 	dir    string
+	site   string // folder of what robots share: keys, certificates, published images
 	bin    string
 	server *process
 	sim    *process
@@ -83,7 +85,10 @@ type options struct {
 	sim    []string // more flags of ota-sim robot
 	paced  bool     // line and flash take their time
 	config string   // more of the agent's configuration
-	rosCmd []string // more arguments of ota-agent run
+	server string   // more of its section server
+	rosCmd []string // more arguments of ota-agent run, and of the robot
+	id     string   // of the robot; "": r1
+	beside *plant   // a robot with the same server, keys and ROS domain
 }
 
 // speed: a line and a flash that take no time, unless the test is about them.
@@ -97,42 +102,64 @@ func (o options) speed() []string {
 // newPlant starts a robot that runs 0.2.0 from factory.
 func newPlant(t *testing.T, o options) *plant {
 	t.Helper()
-	p := &plant{t: t, dir: t.TempDir(), bin: binaries(t)}
-	rostest.Domain(t) // in the environment, for all processes
+	p := &plant{t: t, id: "r1", dir: t.TempDir(), bin: binaries(t)}
+	p.site = p.dir
+	if o.id != "" {
+		p.id = o.id
+	}
+	if o.beside == nil {
+		rostest.Domain(t) // in the environment, for all processes
+	}
 	p.env = os.Environ()
 	p.http = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", p.path("agent.sock"))
 		}, DisableKeepAlives: true,
 	}}
-	p.run("ota-sign", "keygen", "--key", p.path("s.pem"), "--pub", p.path("trusted"))
-	p.run("ota-fleet", "dev-cert", "--dir", p.path("tls"), "--host", "localhost")
+	if o.beside == nil {
+		p.run("ota-sign", "keygen", "--key", p.shared("s.pem"), "--pub", p.shared("trusted"))
+		p.run("ota-fleet", "dev-cert", "--dir", p.shared("tls"), "--host", "localhost")
+		p.startServer()
+	} else {
+		p.site, p.server, p.addr = o.beside.site, o.beside.server, o.beside.addr
+	}
 	p.image("0.2.0", "good")
-	p.startServer()
-	p.configure(o.config)
-	p.sim = p.start("sim", append([]string{"ota-sim", "robot", "--robot-id", "r1", "--ros", "--pty", p.path("tty"), "--control", p.path("sim.sock"),
-		"--self-test", "1s", "--firmware", p.path("0.2.0.bin") + ":factory"}, o.speed()...)...)
-	p.until("the simulator", 30*time.Second, func() bool { return strings.Contains(p.sim.output(), "ready") })
-	t.Cleanup(p.sim.stop)
+	p.configure(o)
+	p.startSim(o)
 	p.startAgent(o.rosCmd...)
 	t.Cleanup(func() {
 		p.agent.stop()
 		if t.Failed() {
-			t.Logf("agent:\n%s", tail(p.agent.output(), 6000))
+			t.Logf("agent of %s:\n%s", p.id, tail(p.agent.output(), 6000))
 		}
 	})
 	return p
 }
 
+// startSim starts the robot.
+func (p *plant) startSim(o options) {
+	argv := append([]string{"ota-sim", "robot", "--robot-id", p.id, "--ros", "--pty", p.path("tty"), "--control", p.path("sim.sock"),
+		"--self-test", "1s", "--firmware", p.path("0.2.0.bin") + ":factory"}, o.speed()...)
+	if len(o.rosCmd) > 0 {
+		argv = append(append(argv, "--"), o.rosCmd...)
+	}
+	p.sim = p.start("sim", argv...)
+	p.until("the simulator", 30*time.Second, func() bool { return strings.Contains(p.sim.output(), "ready") })
+	p.t.Cleanup(p.sim.stop)
+}
+
 func (p *plant) path(name string) string { return filepath.Join(p.dir, name) }
 
+// shared is the path of what robots share.
+func (p *plant) shared(name string) string { return filepath.Join(p.site, name) }
+
 // configure writes the agent's configuration.
-func (p *plant) configure(more string) {
+func (p *plant) configure(o options) {
 	reset := fmt.Sprintf("%s, reset, --control, %s", filepath.Join(p.bin, "ota-sim"), p.path("sim.sock"))
-	text := fmt.Sprintf(`robot: {id: r1, sku: standard, companion_version: 0.2.0}
+	text := fmt.Sprintf(`robot: {id: %s, sku: standard, companion_version: 0.2.0}
 state_dir: %s
 control_socket: %s
-server: {url: "https://%s", ca_file: %s, check_every: 0}
+server: {url: "https://%s", ca_file: %s, check_every: 0%s}
 trust: {keys: [%s]}
 serial:
   port: %s
@@ -143,8 +170,8 @@ serial:
       run: [%s, --run]
 trial: {window: 3s, boot_timeout: 6s}
 %s
-`, p.path("state"), p.path("agent.sock"), p.addr, p.path("tls/ca.pem"), p.path("trusted.der"), p.path("tty"), reset, reset, more)
-	if !strings.Contains(more, "microros:") {
+`, p.id, p.path("state"), p.path("agent.sock"), p.addr, p.shared("tls/ca.pem"), o.server, p.shared("trusted.der"), p.path("tty"), reset, reset, o.config)
+	if !strings.Contains(o.config, "microros:") {
 		text += "microros: {unit: \"\"}\n"
 	}
 	if err := os.WriteFile(p.path("agent.yaml"), []byte(text), 0o600); err != nil {
@@ -153,8 +180,8 @@ trial: {window: 3s, boot_timeout: 6s}
 }
 
 func (p *plant) startServer() {
-	p.server = p.start("fleet", "ota-fleet", "serve", "--data", p.path("fleet"), "--listen", "127.0.0.1:0",
-		"--tls-cert", p.path("tls/server.pem"), "--tls-key", p.path("tls/server-key.pem"))
+	p.server = p.start("fleet", "ota-fleet", "serve", "--data", p.shared("fleet"), "--listen", "127.0.0.1:0",
+		"--tls-cert", p.shared("tls/server.pem"), "--tls-key", p.shared("tls/server-key.pem"))
 	p.until("the server", 10*time.Second, func() bool {
 		_, rest, found := strings.Cut(p.server.output(), "https://")
 		host, _, line := strings.Cut(rest, "\n")
@@ -185,7 +212,7 @@ func (p *plant) image(version, behaviour string, more ...string) string {
 	p.t.Helper()
 	plain, signed := p.path(version+".bin"), p.path(version+".signed")
 	p.run("ota-sim", append([]string{"image", "--version", version, "--behaviour", behaviour, "--size", "256K", "--output", plain}, more...)...)
-	p.run("ota-sign", "sign", "--input", plain, "--key", p.path("s.pem"), "--output", signed, "--version", version)
+	p.run("ota-sign", "sign", "--input", plain, "--key", p.shared("s.pem"), "--output", signed, "--version", version)
 	return signed
 }
 
@@ -198,7 +225,7 @@ func (p *plant) publish(version, behaviour string) string {
 // offer puts a signed file on the server and returns its URL.
 func (p *plant) offer(signed string, more ...string) string {
 	p.t.Helper()
-	p.run("ota-fleet", append([]string{"publish", "--data", p.path("fleet"), "--key", p.path("trusted.der"), signed}, more...)...)
+	p.run("ota-fleet", append([]string{"publish", "--data", p.shared("fleet"), "--key", p.shared("trusted.der"), signed}, more...)...)
 	return "https://" + p.addr + "/v1/artifacts/" + digest(p.t, signed)
 }
 

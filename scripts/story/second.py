@@ -33,8 +33,9 @@ def deferred(stage):
     say("\n4. An update that waits for the battery: 0.2.1 → 0.2.4")
     fleet, client = stage.fleet, stage.client
     image = stage.image("0.2.4", "good", SIZE)
+    url = stage.publish(image)
     stage.battery(40)
-    client.spin_until(lambda: "battery_low" in stage.gates(), 10, "hearing the battery")
+    client.spin_until(lambda: "battery_low" in stage.gates(url), 10, "hearing the battery")
     since = command(stage, image, "0.2.4", "demo-1")
     client.spin_until(lambda: fleet.status(state="waiting"), 20, "the deferral")
     say(f"    events       {fleet.path(since)}")

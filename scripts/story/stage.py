@@ -114,9 +114,9 @@ trial: {{window: {trial}}}
         say(f"    the robot's battery: {percent} %")
         run(BIN / "ota-sim", "battery", "--control", self.folder / "sim.sock", "--fraction", str(percent / 100))
 
-    def gates(self):
-        """The codes of what stands in an update's way now."""
-        plan = json.loads(run(BIN / "ota-agent", "plan", "--socket", self.folder / "agent.sock", "--json"))
+    def gates(self, url):
+        """The codes of what stands in an image's way now."""
+        plan = json.loads(run(BIN / "ota-agent", "plan", "--socket", self.folder / "agent.sock", "--json", url))
         return {r["code"] for r in plan.get("reasons", [])}
 
     def slots(self):

@@ -10,36 +10,44 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/serialport"
 )
 
-// own makes this process the one agent that has its socket, its state
-// directory and its chip, until it calls release.
-func (a agent) own(ctx context.Context) (l net.Listener, store *journal.Journal, release func(), err error) {
-	var held []func()
-	release = func() {
-		for _, f := range slices.Backward(held) {
-			f()
-		}
-	}
+// property is what one agent alone has: its socket, its state directory, and
+// its chip.
+type property struct {
+	listener net.Listener
+	store    *journal.Journal
+	release  []func() // the last one first
+}
+
+// own takes what this agent alone may have, or says who has it.
+func (a agent) own(ctx context.Context) (p property, err error) {
 	defer func() {
 		if err != nil {
-			release()
+			p.leave()
 		}
 	}()
-	if l, err = control.Listen(ctx, a.cfg.ControlSocket); err != nil {
-		return nil, nil, nil, err
+	if p.listener, err = control.Listen(ctx, a.cfg.ControlSocket); err != nil {
+		return p, err
 	}
-	held = append(held, func() { _ = l.Close() }) // the server has closed it before, but where it never ran
-	if store, err = journal.Open(a.cfg.StateDir); err != nil {
-		return nil, nil, nil, err
+	p.release = append(p.release, func() { _ = p.listener.Close() }) // the server has closed it before, but where it never ran
+	if p.store, err = journal.Open(a.cfg.StateDir); err != nil {
+		return p, err
 	}
-	directory, err := store.Claim()
+	free, err := p.store.Claim()
 	if err != nil {
-		return nil, nil, nil, err
+		return p, err
 	}
-	held = append(held, directory)
+	p.release = append(p.release, free)
 	port, err := serialport.Claim(a.cfg.Serial.Port)
 	if err != nil {
-		return nil, nil, nil, err
+		return p, err
 	}
-	held = append(held, func() { _ = port.Close() })
-	return l, store, release, nil
+	p.release = append(p.release, func() { _ = port.Close() })
+	return p, nil
+}
+
+// leave lets go of all of it.
+func (p property) leave() {
+	for _, f := range slices.Backward(p.release) {
+		f()
+	}
 }

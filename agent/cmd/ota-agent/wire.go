@@ -33,11 +33,12 @@ import (
 
 // wire builds the agent out of its parts and runs it until ctx ends.
 func wire(ctx context.Context, a agent) error {
-	listener, store, release, err := a.own(ctx)
+	mine, err := a.own(ctx)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer mine.leave()
+	store := mine.store
 	memory, err := store.Load()
 	var damaged *journal.DamagedError
 	switch {
@@ -94,7 +95,7 @@ func wire(ctx context.Context, a agent) error {
 		g.Go(func() error { probe.Run(ctx); return nil })
 	}
 	g.Go(func() error { return dog.run(ctx, core) })
-	g.Go(func() error { return control.NewServer(core, store, a.log).WithKeys(ring).Serve(ctx, listener) })
+	g.Go(func() error { return control.NewServer(core, store, a.log).WithKeys(ring).Serve(ctx, mine.listener) })
 	g.Go(func() error {
 		plan.Run(ctx, func(ctx context.Context) error {
 			_, err := core.Trigger(ctx, update.Request{Origin: update.FromSchedule})

@@ -89,6 +89,7 @@ type options struct {
 	rosCmd []string // more arguments of ota-agent run, and of the robot
 	id     string   // of the robot; "": r1
 	beside *plant   // a robot with the same server, keys and ROS domain
+	dir    string   // for its files; "": a new one
 }
 
 // speed: a line and a flash that take no time, unless the test is about them.
@@ -102,7 +103,10 @@ func (o options) speed() []string {
 // newPlant starts a robot that runs 0.2.0 from factory.
 func newPlant(t *testing.T, o options) *plant {
 	t.Helper()
-	p := &plant{t: t, id: "r1", dir: t.TempDir(), bin: binaries(t)}
+	p := &plant{t: t, id: "r1", dir: o.dir, bin: binaries(t)}
+	if p.dir == "" {
+		p.dir = t.TempDir()
+	}
 	p.site = p.dir
 	if o.id != "" {
 		p.id = o.id
@@ -336,12 +340,14 @@ func (p *plant) ends(limit time.Duration) reading {
 // chip is what lies in the simulated chip, and what it runs.
 type chip struct {
 	NextBoot string `json:"next_boot"`
-	Slots    []struct {
-		Slot, Version string
-		Valid         bool
-		OTAState      string `json:"ota_state"`
-		Sum           string `json:"image_sha256"`
-	}
+	Slots    []slot
+}
+
+type slot struct {
+	Slot, Version string
+	Valid         bool
+	OTAState      string `json:"ota_state"`
+	Sum           string `json:"image_sha256"`
 }
 
 func (p *plant) chip() chip {

@@ -3,7 +3,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-go lint bench demo deb clean
+.PHONY: help setup build test test-go lint bench idle demo deb clean
 
 VERSION = $(shell scripts/version)
 LDFLAGS = -X main.version=$(VERSION)
@@ -39,6 +39,9 @@ lint: setup ## check Go (with and without ROS 2), shell and Python
 
 bench: build ## compare the agent's flasher with esptool against the same simulator
 	@$(ENVIRONMENT) && scripts/bench
+
+idle: build ## measure the agent's memory and CPU at rest, with ROS 2, MQTT and DTLS on
+	@$(ENVIRONMENT) && scripts/idle
 
 demo: build ## show updates from the trigger to the end, in two acts: by ROS 2, by MQTT
 	@$(ENVIRONMENT) && scripts/demo

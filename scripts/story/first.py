@@ -8,6 +8,7 @@ from stage import say, slot
 def play(stage):
     """Plays the act."""
     say("\nAct 1: a ROS 2 client asks")
+    stage.operator()
     good(stage)
     bad(stage)
     tampered(stage)

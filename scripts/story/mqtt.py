@@ -5,7 +5,7 @@ import secrets
 import socket
 import time
 
-from processes import free_port, run
+from processes import free_port, run, secret
 
 
 class Fleet:
@@ -19,20 +19,15 @@ class Fleet:
         self.heard = 0  # lines of the listener that were looked at
         self.statuses, self.events = [], []
         passwords = {user: secrets.token_urlsafe(16) for user in ("operator", robot)}
-        self._secret("passwords", "".join(f"{user}:{word}\n" for user, word in passwords.items()))
+        secret(self.folder / "passwords", "".join(f"{user}:{word}\n" for user, word in passwords.items()))
         for user, word in passwords.items():
-            self._secret(f"{user}.password", word)
+            secret(self.password_of(user), word)
         processes.start("broker", bin / "ota-sim", "broker", "--program", "auto", "--state", self.folder / "mosquitto",
                         "--listen", f"127.0.0.1:{port}", "--passwords", self.folder / "passwords",
                         "--tls-cert", tls / "server.pem", "--tls-key", tls / "server-key.pem")
         processes.wait_for("broker", lambda: listens(port))
         processes.start("listener", bin / "ota-sim", "subscribe", *self._login(), f"fleet/{robot}/ota/#")
         processes.wait_for("listener", lambda: processes.logged("listener", "subscribed"))
-
-    def _secret(self, name, text):
-        path = self.folder / name
-        path.touch(mode=0o600)
-        path.write_text(text)
 
     def _login(self):
         return ("--broker", self.url, "--ca", self.ca, "--password-file", self.password_of("operator"))

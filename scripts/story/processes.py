@@ -27,6 +27,12 @@ def free_port():
         return s.getsockname()[1]
 
 
+def secret(path, text):
+    """Writes a file that nobody else may read."""
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
 class Processes:
     """Starts processes in the background, each with a log file, and ends them all."""
 

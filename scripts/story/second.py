@@ -13,6 +13,7 @@ def play(stage):
     say(f"    the broker: {stage.fleet.broker()}")
     say(f"    the agent is started again, with a trial of {TRIAL} instead of 30s")
     stage.start_agent(TRIAL)
+    stage.operator()
     deferred(stage)
     turns_bad(stage)
 

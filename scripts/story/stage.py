@@ -3,14 +3,16 @@
 import hashlib
 import json
 import pathlib
+import secrets
 import shutil
 
 from client import Client
 from mqtt import Fleet
-from processes import Failed, Processes, free_port, run
+from processes import Failed, Processes, free_port, run, secret
 
 BIN = pathlib.Path("bin").resolve()
 ROBOT = "robot_01"
+DTLS_KEY = secrets.token_hex(16)
 
 
 def say(text):
@@ -24,7 +26,7 @@ class Stage:
     def __init__(self, folder):
         self.folder = folder
         self.processes = Processes(folder)
-        self.port = free_port()
+        self.port, self.dtls = free_port(), free_port()
         self.fleet = None
         self.client = None
 
@@ -54,6 +56,7 @@ serial:
       run: {json.dumps(reset + ["--run"])}
 microros: {{unit: ""}}
 mqtt: {{url: "{self.fleet.url}", ca_file: {f / "tls" / "ca.pem"}, password_file: {self.fleet.password_of(ROBOT)}}}
+dtls: {{address: "127.0.0.1:{self.dtls}", key_file: {f / "dtls.key"}}}
 trial: {{window: {trial}}}
 """
         (f / "agent.yaml").write_text(text)
@@ -72,20 +75,25 @@ trial: {{window: {trial}}}
         f, p = self.folder, self.processes
         self.image("0.2.0", "good")
         p.start("sim", BIN / "ota-sim", "robot", "--robot-id", ROBOT, "--ros", "--pty", f / "robot.tty",
-                "--control", f / "sim.sock", "--flash", f / "flash.bin", "--firmware", f / "0.2.0.bin:factory")
+                "--control", f / "sim.sock", "--flash", f / "flash.bin", "--firmware", f / "0.2.0.bin:factory",
+                "--dtls", f"127.0.0.1:{self.dtls}", "--dtls-identity", "robot_a14f4201", "--dtls-key", DTLS_KEY)
         p.wait_for("sim", lambda: p.logged("sim", "ready"))
         p.start("fleet", BIN / "ota-fleet", "serve", "--data", f / "fleet", "--listen", f"127.0.0.1:{self.port}",
                 "--tls-cert", f / "tls" / "server.pem", "--tls-key", f / "tls" / "server-key.pem")
         p.wait_for("fleet", lambda: p.logged("fleet", "listening"))
         self.fleet = Fleet(BIN, p, f / "tls", ROBOT)
+        secret(f / "dtls.key", f"robot_a14f4201:{DTLS_KEY}\n")
         self.start_agent(trial)
 
     def start_agent(self, trial):
-        """The agent, instead of the one that runs, and an operator who has heard from both."""
+        """The agent, instead of the one that runs."""
         p = self.processes
         p.end("agent")
         p.start("agent", BIN / "ota-agent", "run", "--config", self.config(trial))
         p.wait_for("agent", lambda: p.logged("agent", "ready"))
+
+    def operator(self):
+        """A ROS 2 client that has heard from the agent which firmware runs."""
         if not self.client:
             self.client = Client()
         self.client.wait_for_robot()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/robot-platform/robot-ota/sim/broker"
+	"github.com/robot-platform/robot-ota/sim/broker/brokertest"
 )
 
 // fleet is the other end of MQTT: a broker, an operator who gives commands and
@@ -43,7 +44,8 @@ func brokers(t *testing.T, f func(t *testing.T, program string)) {
 func newFleet(t *testing.T, program string, robots ...string) *fleet {
 	t.Helper()
 	dir := t.TempDir()
-	f := &fleet{program: program, addr: freeTCP(t), p: &plant{t: t, dir: dir, site: dir, bin: binaries(t), env: os.Environ()}}
+	_, port, _ := net.SplitHostPort(brokertest.FreePort(t))
+	f := &fleet{program: program, addr: "localhost:" + port, p: &plant{t: t, dir: dir, site: dir, bin: binaries(t), env: os.Environ()}}
 	all := "operator:secret\n"
 	for _, r := range append([]string{"operator"}, robots...) {
 		if r != "operator" {
@@ -180,17 +182,6 @@ func wait(t *testing.T, what string, limit time.Duration, ok func() bool) {
 			t.Fatalf("%s took longer than %s", what, limit)
 		}
 	}
-}
-
-func freeTCP(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return "localhost:" + port
 }
 
 var wholeUpdate = []string{"checking", "downloading", "verifying", "waiting", "handover", "connecting", "writing", "attesting",

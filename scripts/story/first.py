@@ -2,7 +2,7 @@
 
 import hashlib
 
-from stage import say, slot
+from stage import say
 
 
 def play(stage):
@@ -19,10 +19,7 @@ def good(stage):
     say("\n1. A good update: 0.2.0 → 0.2.1")
     end = stage.client.update(stage.publish(stage.image("0.2.1", "good")))
     stage.expect("the agent says", end.state, "observing")
-    report = stage.slots()
-    stage.expect("the chip boots", report["next_boot"], "ota_0")
-    stage.expect("which is marked", slot(report, "ota_0")["ota_state"], "valid")
-    stage.expect("and holds", slot(report, "ota_0")["version"], "0.2.1")
+    stage.boots("ota_0", "0.2.1")
 
 
 def bad(stage):

@@ -1,6 +1,6 @@
 """Act two: the fleet commands over MQTT. An update waits for the battery; a firmware turns bad once confirmed."""
 
-from stage import say, slot
+from stage import say
 
 # Small images and a short trial, so that the act is short.
 SIZE = "256K"
@@ -49,10 +49,7 @@ def deferred(stage):
     stage.battery(60)
     client.spin_until(lambda: fleet.event(since, to="observing"), 40, "the update")
     say(f"    events       {fleet.path(since)}")
-    report = stage.slots()
-    stage.expect("the chip boots", report["next_boot"], "ota_1")
-    stage.expect("which is marked", slot(report, "ota_1")["ota_state"], "valid")
-    stage.expect("and holds", slot(report, "ota_1")["version"], "0.2.4")
+    stage.boots("ota_1", "0.2.4")
 
 
 def turns_bad(stage):

@@ -137,6 +137,14 @@ trial: {{window: {trial}}}
             raise Failed(f"{what}: {got!r}, expected {want!r}")
         say(f"    ✓ {what}: {got}")
 
+    def boots(self, name, version):
+        """The chip boots a slot, which is marked valid and holds a version."""
+        report = self.slots()
+        self.expect("the chip boots", report["next_boot"], name)
+        slot = next(s for s in report["slots"] if s["slot"] == name)
+        self.expect("which is marked", slot["ota_state"], "valid")
+        self.expect("and holds", slot["version"], version)
+
     def table(self):
         """The chip's slots as a reader sees them."""
         say("\nThe chip at the end:")
@@ -150,7 +158,3 @@ trial: {{window: {trial}}}
             self.client.close()
         self.processes.stop()
 
-
-def slot(report, name):
-    """The slot of that name in a report."""
-    return next(s for s in report["slots"] if s["slot"] == name)

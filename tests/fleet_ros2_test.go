@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -297,8 +298,15 @@ type reading struct {
 	Running struct{ Version, Slot string }
 	Held    bool
 	Failure *struct{ Code, Text string }
-	Reasons []struct{ Code string }
+	Reasons reasons
 	Message string
+}
+
+// reasons are the gates that stand in the way.
+type reasons []struct{ Code string }
+
+func (r reasons) has(code string) bool {
+	return slices.ContainsFunc(r, func(x struct{ Code string }) bool { return x.Code == code })
 }
 
 func (p *plant) status() (reading, error) {

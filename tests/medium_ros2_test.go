@@ -98,7 +98,7 @@ func TestUpdatedFromAMedium(t *testing.T) {
 	p.trigger("file://" + usb() + "/")
 	p.until("the deferral", 20*time.Second, func() bool {
 		s, err := p.status()
-		return err == nil && s.State == "waiting" && len(s.Reasons) == 1 && s.Reasons[0].Code == "battery_low"
+		return err == nil && s.State == "waiting" && s.Reasons.has("battery_low")
 	})
 	if err := os.RemoveAll(media); err != nil { // the stick is pulled
 		t.Fatal(err)

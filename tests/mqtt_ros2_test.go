@@ -119,7 +119,7 @@ type told struct {
 	Command       string `json:"command_id"`
 	State         string
 	Online        bool
-	Reasons       []struct{ Code string }
+	Reasons       reasons
 	Running       struct{ Version string }
 	retained      bool
 }
@@ -217,7 +217,7 @@ func TestCommandedOverMQTT(t *testing.T) {
 		f.say("r1", "ota", "%s", first)
 		wait(t, "the deferral", 20*time.Second, func() bool {
 			s := f.last("r1", "status")
-			return s.State == "waiting" && len(s.Reasons) == 1 && s.Reasons[0].Code == "battery_low"
+			return s.State == "waiting" && s.Reasons.has("battery_low")
 		})
 		f.say("r1", "ota", "%s", first)
 		wait(t, "the verdict on the second copy", 10*time.Second, func() bool {

@@ -40,11 +40,11 @@ def deferred(stage):
     since = command(stage, image, "0.2.4", "demo-1")
     client.spin_until(lambda: fleet.status(state="waiting"), 20, "the deferral")
     say(f"    events       {fleet.path(since)}")
-    reason = fleet.status(state="waiting")["reasons"][0]
-    say(f"    by MQTT      ota/status: waiting, {reason['code']}: {reason['text']}")
+    for reason in fleet.status(state="waiting")["reasons"]:
+        say(f"    by MQTT      ota/status: waiting, {reason['code']}: {reason['text']}")
     client.spin_until(lambda: client.status.state == "waiting" and client.status.reasons, 5, "the deferral in ROS")
-    reason = client.status.reasons[0]
-    say(f"    by ROS       /ota/status: waiting, {reason.code}: {reason.text}")
+    for reason in client.status.reasons:
+        say(f"    by ROS       /ota/status: waiting, {reason.code}: {reason.text}")
     since = len(fleet.events)
     stage.battery(60)
     client.spin_until(lambda: fleet.event(since, to="observing"), 40, "the update")

@@ -61,7 +61,7 @@ class Client:
             raise Failed(f"/ota/trigger refused: {answer.message}")
         print(f"    /ota/trigger → job {answer.job_id}")
         shown = Shown(self.tty)
-        ended = ("confirmed", "observing", "failed", "rolled_back")
+        ended = ("observing", "failed", "rolled_back")  # confirmed lasts a moment, and may not be seen
 
         def done():
             mine = self.status.job_id == answer.job_id

@@ -122,6 +122,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer wg.Wait()
 	defer e.stop()
 	e.recall()
+	e.catchUp()
 	wg.Go(func() { e.learn(ctx) })
 	_ = e.apply(ctx, &wg, update.Restarted{}) // where there is nothing to take up again, it does not fit
 	for {
@@ -210,19 +211,39 @@ func (e *Engine) step(next update.Memory, ev update.Event, now time.Time) {
 	}
 }
 
+// catchUp writes the record of a job that had ended when the agent died, or
+// the disk was full, before it could be written.
+func (e *Engine) catchUp() {
+	j := e.mem.Job
+	if j.State != update.Failed && j.State != update.RolledBack && j.State != update.Observing {
+		return
+	}
+	last, found, err := e.ports.Journal.Last()
+	switch {
+	case err != nil:
+		e.log.Error("the history cannot be read", "err", err)
+	case !found || last.JobID != j.ID || last.Outcome != outcome(j):
+		e.record(j.Since)
+	}
+}
+
+// outcome of a job that has ended.
+func outcome(j update.Job) update.State {
+	if j.State == update.Observing {
+		return update.Confirmed
+	}
+	return j.State
+}
+
 // record writes the ended job into the history.
 func (e *Engine) record(now time.Time) {
 	j := e.mem.Job
-	outcome := j.State
-	if outcome == update.Observing {
-		outcome = update.Confirmed
-	}
 	from := j.From
 	if from.Slot == "" { // the chip was not asked: what the firmware says has to do
 		from = installed(e.ports.Robot.Facts().Firmware)
 	}
 	err := e.ports.Journal.Record(update.Record{
-		JobID: j.ID, Kind: j.Kind, Origin: j.Request.Origin, Outcome: outcome, From: from, To: j.To,
+		JobID: j.ID, Kind: j.Kind, Origin: j.Request.Origin, Outcome: outcome(j), From: from, To: j.To,
 		Image: j.Image, URL: j.Offer.URL, Started: j.Started, Ended: now, Failure: j.Failure,
 		Evidence: j.Evidence, Durations: e.spent,
 	})

@@ -310,7 +310,7 @@ func TestADiskThatIsFull(t *testing.T) {
 // The agent dies in each state and after each operation, and comes back a
 // moment or an hour later; firmware of each nature is offered.
 func TestKilled(t *testing.T) {
-	points := []string{"take", "connect", "write", "switch", "reset", "give", "restore"}
+	points := []string{"take", "connect", "write", "switch", "reset", "give", "restore", "record"}
 	for _, s := range update.States() {
 		if s != update.Idle && s != update.Failed {
 			points = append(points, string(s))
@@ -365,5 +365,12 @@ func dieAndComeBack(t *testing.T, at string, n nature, away time.Duration) {
 	}
 	if s.Held {
 		t.Error("still held")
+	}
+	told := map[string]int{}
+	for _, rec := range r.records() {
+		told[rec.JobID+" "+string(rec.Outcome)]++
+	}
+	if outcome := s.Outcome(); outcome != "" && told[s.JobID+" "+string(outcome)] != 1 {
+		t.Errorf("it is %s, and the history holds %v", outcome, told)
 	}
 }

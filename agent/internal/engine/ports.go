@@ -79,6 +79,8 @@ type Robot interface {
 type Journal interface {
 	Save(m update.Memory) error
 	Record(r update.Record) error
+	// Last is the newest record; false where there is none.
+	Last() (update.Record, bool, error)
 }
 
 // Observer hears of every step, in order and from one goroutine. The news of

@@ -410,8 +410,21 @@ func (r *rig) Record(rec update.Record) error {
 	if r.frozen {
 		return errFake
 	}
+	if r.dieAt == "record" {
+		r.frozen = true
+		return errFake
+	}
 	r.history = append(r.history, rec)
 	return nil
+}
+
+func (r *rig) Last() (update.Record, bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.history) == 0 {
+		return update.Record{}, false, nil
+	}
+	return r.history[len(r.history)-1], true, nil
 }
 
 // engine starts an engine over the rig's journal; the returned function kills

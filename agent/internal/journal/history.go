@@ -10,7 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 )
@@ -25,32 +24,35 @@ type line struct {
 	Record update.Record `json:"record"`
 }
 
-// ErrTampered says that the history is not the one that was written.
-var ErrTampered = errors.New("the history has been changed")
-
-func (j *Journal) history() string { return filepath.Join(j.dir, "history.jsonl") }
-
 // openHistory finds the end of the chain. A last line that a power cut left
 // without its end is cut off; anything else that is wrong is left for Verify
 // to tell.
 func (j *Journal) openHistory() error {
-	whole, torn := int64(0), false
-	err := j.each(func(raw []byte, ended bool) error {
-		if !ended {
+	k, err := j.read()
+	if err == nil {
+		j.head = j.headOf(k)
+	}
+	whole, torn, held := int64(0), false, j.head == nil || j.head.Records == 0
+	err = j.each(func(l rawLine) error {
+		if !l.ended {
 			torn = true
 			return nil
 		}
-		whole += int64(len(raw)) + 1
-		j.tail = digest(raw)
+		whole += l.size
+		j.tail = head{j.tail.Records + 1, digest(l.text)}
+		held = held || j.tail == *j.head
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	if torn {
-		if err := os.Truncate(j.history(), whole); err != nil {
+		if err := os.Truncate(j.historyFile(), whole); err != nil {
 			return fmt.Errorf("mend the history's torn last line: %w", err)
 		}
+	}
+	if held { // else the memory keeps the head that is missed, for Verify to tell again and again
+		j.head = &head{j.tail.Records, j.tail.SHA256}
 	}
 	return nil
 }
@@ -59,13 +61,32 @@ func (j *Journal) openHistory() error {
 func (j *Journal) Record(r update.Record) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	raw, err := json.Marshal(line{Before: j.tail, Record: r})
+	raw, err := json.Marshal(line{Before: j.tail.SHA256, Record: r})
 	if err != nil {
 		return fmt.Errorf("encode history: %w", err)
 	}
-	f, err := os.OpenFile(j.history(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
+	if err := j.append(raw); err != nil {
 		return fmt.Errorf("append to the history: %w", err)
+	}
+	sound := j.head != nil && *j.head == j.tail
+	j.tail = head{j.tail.Records + 1, digest(raw)}
+	if !sound {
+		return nil
+	}
+	j.head = &head{j.tail.Records, j.tail.SHA256}
+	if j.memory == nil {
+		return nil // the head goes with the first one
+	}
+	if err := j.save(); err != nil {
+		return fmt.Errorf("the record is written, but not yet that it is there: %w", err)
+	}
+	return nil
+}
+
+func (j *Journal) append(raw []byte) error {
+	f, err := os.OpenFile(j.historyFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
 	}
 	end, err := f.Seek(0, io.SeekEnd)
 	if err == nil {
@@ -77,11 +98,7 @@ func (j *Journal) Record(r update.Record) error {
 	if err != nil { // a full disk must not leave half a line before the next one
 		err = errors.Join(err, f.Truncate(end))
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("append to the history: %w", err)
-	}
-	j.tail = digest(raw)
-	return nil
+	return errors.Join(err, f.Close())
 }
 
 // History returns the last n records, newest last; all with n ≤ 0. It does not
@@ -89,10 +106,23 @@ func (j *Journal) Record(r update.Record) error {
 func (j *Journal) History(n int) ([]update.Record, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	return j.records(n)
+}
+
+// Last returns the newest record; false where there is none.
+func (j *Journal) Last() (update.Record, bool, error) {
+	last, err := j.History(1)
+	if err != nil || len(last) == 0 {
+		return update.Record{}, false, err
+	}
+	return last[0], true, nil
+}
+
+func (f folder) records(n int) ([]update.Record, error) {
 	var out []update.Record
-	err := j.each(func(raw []byte, _ bool) error {
+	err := f.each(func(raw rawLine) error {
 		var l line
-		if err := json.Unmarshal(raw, &l); err != nil {
+		if err := json.Unmarshal(raw.text, &l); err != nil {
 			return nil //nolint:nilerr // Verify tells of damaged lines; the others are still worth reading
 		}
 		out = append(out, l.Record)
@@ -104,32 +134,16 @@ func (j *Journal) History(n int) ([]update.Record, error) {
 	return out, err
 }
 
-// Verify walks the chain and returns how many records it holds; ErrTampered
-// with the number of the first line that does not fit.
-func (j *Journal) Verify() (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	count, before := 0, ""
-	err := j.each(func(raw []byte, ended bool) error {
-		count++
-		var l line
-		switch err := json.Unmarshal(raw, &l); {
-		case err != nil:
-			return fmt.Errorf("%w: line %d of %s: %w", ErrTampered, count, j.history(), err)
-		case !ended:
-			return fmt.Errorf("%w: line %d of %s has no end", ErrTampered, count, j.history())
-		case l.Before != before:
-			return fmt.Errorf("%w: line %d of %s does not follow from the line before", ErrTampered, count, j.history())
-		}
-		before = digest(raw)
-		return nil
-	})
-	return count, err
+// rawLine is a line as it stands in the file.
+type rawLine struct {
+	text  []byte // without its end; of one that is too long, its beginning
+	size  int64  // in the file, its end included
+	ended bool   // false: the file's last line, and its end is missing
 }
 
-// each calls f with every line; ended is false for a last one without its end.
-func (j *Journal) each(f func(raw []byte, ended bool) error) error {
-	file, err := os.Open(j.history())
+// each calls see with every line.
+func (f folder) each(see func(rawLine) error) error {
+	file, err := os.Open(f.historyFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -139,36 +153,34 @@ func (j *Journal) each(f func(raw []byte, ended bool) error) error {
 	defer file.Close()
 	r := bufio.NewReaderSize(file, 64<<10)
 	for {
-		raw, err := readLine(r)
-		if errors.Is(err, io.EOF) && len(raw) == 0 {
+		l, err := readLine(r)
+		if errors.Is(err, io.EOF) && l.size == 0 {
 			return nil
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("read the history: %w", err)
 		}
-		if ferr := f(raw, err == nil); ferr != nil {
-			return ferr
+		if serr := see(l); serr != nil {
+			return serr
 		}
 	}
 }
 
-// readLine returns one line without its end, at most maxLine bytes of it;
-// io.EOF where the end is missing.
-func readLine(r *bufio.Reader) ([]byte, error) {
-	var raw []byte
+// readLine returns one line; io.EOF where its end is missing. Of a line that is
+// longer than any that was written it keeps the beginning, which is no JSON.
+func readLine(r *bufio.Reader) (rawLine, error) {
+	var l rawLine
 	for {
 		part, err := r.ReadSlice('\n')
-		if len(raw)+len(part) > maxLine {
-			return nil, fmt.Errorf("a line is longer than %d bytes", maxLine)
-		}
-		raw = append(raw, part...)
+		l.size += int64(len(part))
+		l.text = append(l.text, part[:min(len(part), maxLine+1-len(l.text))]...)
 		if errors.Is(err, bufio.ErrBufferFull) {
 			continue
 		}
-		if err == nil {
-			raw = raw[:len(raw)-1]
+		if l.ended = err == nil; l.ended && l.size <= maxLine {
+			l.text = l.text[:len(l.text)-1]
 		}
-		return raw, err
+		return l, err
 	}
 }
 

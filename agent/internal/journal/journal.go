@@ -4,7 +4,23 @@
 // The memory is one JSON file, replaced as a whole and synced before the
 // engine goes on. The history is a file of JSON lines that is only appended
 // to; each line holds the SHA-256 of the line before, so that a line that was
-// changed or taken out is found.
+// changed or taken out is found. The chain alone would not miss lines that are
+// cut off its end, so the memory holds its head: how many lines there are, and
+// the SHA-256 of the last. A record is written first and the head after it: a
+// crash in between leaves a history that is longer than the head says, never
+// one that is shorter.
+//
+// The chain has no secret. It shows damage, and changes by somebody who does
+// not know it; whoever may write to the state directory can forge all of it.
+//
+// Layers, one file each:
+//
+//	folder.go    where the files lie, and the memory as it is kept
+//	journal.go   the agent's own hold on them
+//	history.go   lines of the history
+//	audit.go     does the history hold together, and with its head?
+//	view.go      a look from outside, which changes nothing
+//	baseline.go  what was learned of the robot
 package journal
 
 import (
@@ -13,22 +29,20 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 	"github.com/robot-platform/robot-ota/internal/durable"
 )
 
-// maxMemory bounds the memory file that is read.
-const maxMemory = 1 << 20
-
 // Journal is the state directory's memory and history.
 type Journal struct {
-	dir string
+	folder
 
-	mu   sync.Mutex // guards the history's tail
-	tail string
+	mu     sync.Mutex     // guards what follows
+	memory *update.Memory // as last loaded or saved; nil: neither yet
+	head   *head          // of the history; nil: it is not known to be right
+	tail   head           // of the file
 }
 
 // Open prepares the state directory, readable for its owner alone.
@@ -36,14 +50,12 @@ func Open(dir string) (*Journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	j := &Journal{dir: dir}
+	j := &Journal{folder: folder{dir}}
 	if err := j.openHistory(); err != nil {
 		return nil, err
 	}
 	return j, nil
 }
-
-func (j *Journal) memory() string { return filepath.Join(j.dir, "memory.json") }
 
 // A DamagedError says that the memory file cannot be understood. It is put
 // aside, never overwritten.
@@ -62,49 +74,47 @@ func (e *DamagedError) Unwrap() error { return e.Cause }
 // the returned memory is a careful guess: nothing is going on, but line and
 // chip may be held.
 func (j *Journal) Load() (update.Memory, error) {
-	data, err := readBounded(j.memory(), maxMemory)
-	if errors.Is(err, fs.ErrNotExist) {
+	m, err := j.load()
+	if err == nil || errors.As(err, new(*DamagedError)) {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.memory = &m
+	}
+	return m, err
+}
+
+func (j *Journal) load() (update.Memory, error) {
+	k, err := j.read()
+	var newer *NewerError
+	switch {
+	case err == nil:
+		return k.Memory, nil
+	case errors.Is(err, fs.ErrNotExist):
 		return update.New(), nil
+	case errors.As(err, &newer), errors.Is(err, fs.ErrPermission): // it may be well for another agent, another user
+		return update.Memory{}, err
 	}
-	var m update.Memory
-	if err == nil {
-		err = json.Unmarshal(data, &m)
+	if rerr := os.Rename(j.memoryFile(), j.asideMemory()); rerr != nil {
+		return update.Memory{}, fmt.Errorf("read %s: %w", j.memoryFile(), errors.Join(err, rerr))
 	}
-	if err == nil && m.Schema > update.Schema {
-		return update.Memory{}, fmt.Errorf("%s was written by a newer agent (schema %d, this one knows %d): install that agent again",
-			j.memory(), m.Schema, update.Schema)
-	}
-	if err == nil {
-		err = m.Check()
-	}
-	if err == nil {
-		return m, nil
-	}
-	aside := j.memory() + ".damaged"
-	if rerr := os.Rename(j.memory(), aside); rerr != nil {
-		return update.Memory{}, fmt.Errorf("read %s: %w", j.memory(), errors.Join(err, rerr))
-	}
-	m = update.New()
+	m := update.New()
 	m.Held, m.Loader = true, true
-	return m, &DamagedError{Path: aside, Cause: err}
+	return m, &DamagedError{Path: j.asideMemory(), Cause: err}
 }
 
 // Save makes the memory durable.
 func (j *Journal) Save(m update.Memory) error {
-	data, err := json.MarshalIndent(m, "", "  ")
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.memory = &m
+	return j.save()
+}
+
+// save writes the memory with the history's head; mu is held.
+func (j *Journal) save() error {
+	data, err := json.MarshalIndent(kept{Memory: *j.memory, History: j.head}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode memory: %w", err)
 	}
-	return durable.WriteFile(j.memory(), append(data, '\n'), 0o600)
-}
-
-func readBounded(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > limit {
-		return nil, fmt.Errorf("%s holds %d bytes, more than the %d it may", path, info.Size(), limit)
-	}
-	return os.ReadFile(path)
+	return durable.WriteFile(j.memoryFile(), append(data, '\n'), 0o600)
 }

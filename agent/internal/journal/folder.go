@@ -1,0 +1,93 @@
+package journal
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/robot-platform/robot-ota/agent/internal/update"
+)
+
+// maxMemory bounds the memory file that is read.
+const maxMemory = 1 << 20
+
+// folder is a state directory.
+type folder struct{ dir string }
+
+func (f folder) memoryFile() string  { return filepath.Join(f.dir, "memory.json") }
+func (f folder) historyFile() string { return filepath.Join(f.dir, "history.jsonl") }
+
+// What was damaged lies beside what took its place. A history is put aside by
+// a person.
+func (f folder) asideMemory() string  { return f.memoryFile() + ".damaged" }
+func (f folder) asideHistory() string { return f.historyFile() + ".damaged" }
+
+// kept is the memory file. Agents of before wrote no head.
+type kept struct {
+	update.Memory
+	History *head `json:"history,omitempty"`
+}
+
+// head is the end of the history.
+type head struct {
+	Records int    `json:"records"`
+	SHA256  string `json:"sha256"` // of the last line, hex; "" of none
+}
+
+// A NewerError says that the memory was written by an agent that knows more.
+type NewerError struct {
+	Path   string
+	Schema int
+}
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("%s was written by a newer agent (schema %d, this one knows %d): install that agent again", e.Path, e.Schema, update.Schema)
+}
+
+// read reads the memory file.
+func (f folder) read() (kept, error) {
+	var k kept
+	data, err := readBounded(f.memoryFile(), maxMemory)
+	if err == nil {
+		err = json.Unmarshal(data, &k)
+	}
+	if err == nil && k.Schema > update.Schema {
+		return kept{}, &NewerError{Path: f.memoryFile(), Schema: k.Schema}
+	}
+	if err == nil {
+		err = k.Check()
+	}
+	if err == nil && k.History != nil && (k.History.Records < 0 || (k.History.Records == 0) != (k.History.SHA256 == "")) {
+		err = fmt.Errorf("a history of %d records that ends with %q", k.History.Records, k.History.SHA256)
+	}
+	if err != nil {
+		return kept{}, err
+	}
+	return k, nil
+}
+
+// headOf is the head that k remembers; nil: it remembers none. A history that
+// was put aside is no longer missed.
+func (f folder) headOf(k kept) *head {
+	if k.History != nil && k.History.Records > 0 && !exists(f.historyFile()) && exists(f.asideHistory()) {
+		return &head{}
+	}
+	return k.History
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func readBounded(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > limit {
+		return nil, fmt.Errorf("%s holds %d bytes, more than the %d it may", path, info.Size(), limit)
+	}
+	return os.ReadFile(path)
+}

@@ -37,6 +37,8 @@ func (e *Engine) perform(ctx context.Context, m update.Memory, eff update.Effect
 		update.DoConfirm:  e.confirm,
 		update.DoObserve:  e.observe,
 		update.DoRestore:  e.restore,
+		update.DoBorrow:   e.borrow,
+		update.DoVisit:    e.visit,
 	}[eff]
 	err := do(ctx, m, out)
 	if err == nil || ctx.Err() != nil {
@@ -117,6 +119,9 @@ func (e *Engine) offered(ctx context.Context, r update.Request) (update.Offer, b
 			"the firmware has not said which version it is, so the update server cannot be asked for a newer one; name a URL, or see that its status arrives in the diagnostics")
 	}
 	o, found, err := e.ports.Source.Check(ctx, w.Version)
+	if ctx.Err() == nil {
+		e.lastCheck.note(o, err, time.Now())
+	}
 	if err != nil || !found {
 		return update.Offer{}, false, err
 	}

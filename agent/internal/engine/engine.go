@@ -70,6 +70,8 @@ type Engine struct {
 	inhibitors inhibitors
 	baseline   baseline
 	pulse      pulse // of the effect that goes on
+	visits     visits
+	lastCheck  lastCheck
 
 	// The rest belongs to Run's goroutine and, while it goes on, the effect.
 	mem      update.Memory

@@ -21,6 +21,8 @@ type (
 		Origin  Origin
 		Command string
 	}
+	// VisitAsked asks for a trip of the chip into its loader and back.
+	VisitAsked struct{}
 	// Restarted is the first event in the life of an agent.
 	Restarted struct{}
 
@@ -88,6 +90,7 @@ type (
 func (Trigger) event()         {}
 func (CancelAsked) event()     {}
 func (RollbackAsked) event()   {}
+func (VisitAsked) event()      {}
 func (Restarted) event()       {}
 func (Resolved) event()        {}
 func (NothingNewer) event()    {}
@@ -132,5 +135,7 @@ const (
 	DoConfirm  Effect = "confirm"   // see VALID written, or write it for firmware that cannot → Kept
 	DoObserve  Effect = "observe"   // → ObservationOver, Fired
 	DoRestore  Effect = "restore"   // take the line, put the old slot back, boot it, until it works → Restored
+	DoBorrow   Effect = "borrow"    // take the line for a visit → LineTaken, or give it back → Released
+	DoVisit    Effect = "visit"     // chip into its loader and out of it, line given back → Released
 	DoRecord   Effect = "record"    // the job's outcome into the history
 )

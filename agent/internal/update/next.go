@@ -43,7 +43,10 @@ type BusyError struct {
 
 func (e *BusyError) Error() string {
 	if e.Held && e.State.Terminal() {
-		return fmt.Sprintf("job %s has ended (%s), but the chip and its serial line are still being put back", e.JobID, e.State)
+		if e.JobID == "" {
+			return "the chip and its serial line are in use, or still being put back"
+		}
+		return fmt.Sprintf("job %s has ended (%s), but the chip and its serial line are in use, or still being put back", e.JobID, e.State)
 	}
 	return fmt.Sprintf("job %s is going on (%s)", e.JobID, e.State)
 }
@@ -71,6 +74,8 @@ func Next(m Memory, ev Event, now time.Time) (Memory, []Effect, error) {
 		err = s.cancel()
 	case RollbackAsked:
 		err = s.rollback(e)
+	case VisitAsked:
+		err = s.visit()
 	case Restarted:
 		s.restarted()
 	case Released:

@@ -391,11 +391,12 @@ func FuzzNext(f *testing.F) {
 		asked, CancelAsked{}, RollbackAsked{ID: "r"}, Restarted{}, Resolved{}, NothingNewer{}, Fetched{}, proven, Clear{}, Blocked{},
 		LineTaken{}, Connected{From: old, To: "ota_1"}, Written{}, Attested{}, Switched{}, Released{}, Up{}, TrialPassed{},
 		TrialFailed{Code: "c"}, TrialFailed{Code: "c", Back: true}, Kept{}, Fired{Code: "f"}, ObservationOver{}, Restored{},
-		EffectFailed{Code: "e"}, EffectFailed{Code: "e", Retry: true},
+		EffectFailed{Code: "e"}, EffectFailed{Code: "e", Retry: true}, VisitAsked{},
 	}
 	f.Add([]byte{0, 4, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 20, 22, 2, 23})
 	f.Add([]byte{0, 4, 6, 7, 8, 10, 11, 24, 15, 0})
 	f.Add([]byte{0, 4, 6, 7, 8, 10, 11, 12, 13, 3, 18, 25, 23, 3})
+	f.Add([]byte{26, 10, 3, 0, 15, 0, 26})
 	f.Fuzz(func(t *testing.T, seq []byte) {
 		m := New()
 		for _, b := range seq {

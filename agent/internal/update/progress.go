@@ -13,6 +13,7 @@ func (s *step) progress(ev Event) error {
 	case Booting, Validating, Confirmed, Observing, RollingBack:
 		return s.prove(ev)
 	case Idle, Failed, RolledBack:
+		return s.borrowed(ev)
 	}
 	return s.unexpected(ev)
 }

@@ -3,6 +3,7 @@
 {"do": "call", "service": s, "type": t, "request": {...}, "times": 1}  → response, found (s), seconds [each]
 {"do": "read", "topic": s, "type": t, "qos": q, "count": 1, "within": 5} → messages (fewer when time is up)
 {"do": "publish", "topic": s, "type": t, "qos": q, "message": {...}, "times": 1, "hertz": 10}
+{"do": "advertise", "topic": s, "type": t, "qos": q}                  → a publisher that says nothing
 {"do": "goal", "action": s, "type": t, "goal": {...}, "cancel": state}  → accepted, status, result, feedback, canceled
 {"do": "cancel", "action": s, "id": [16 bytes], "stamp": {...}}        → code, goals
 {"do": "names"}                                                        → nodes, services, topics
@@ -64,10 +65,7 @@ class Driver:
 
     def publish(self, topic, type, message, *, qos="reliable", times=1, hertz=10.0):  # noqa: PLR0913
         """Publish a message once somebody listens."""
-        key = (topic, qos)
-        if key not in self.publishers:
-            self.publishers[key] = self.node.create_publisher(load(type), topic, QOS(qos))
-        publisher = self.publishers[key]
+        publisher = self.publisher(topic, type, qos)
         end = time.monotonic() + PATIENCE
         while publisher.get_subscription_count() == 0:
             if time.monotonic() > end:
@@ -78,6 +76,18 @@ class Driver:
             if i + 1 < times:
                 time.sleep(1 / hertz)
         return {"published": times}
+
+    def publisher(self, topic, type, qos):
+        """Return the publisher of a topic, one for each quality of service."""
+        key = (topic, qos)
+        if key not in self.publishers:
+            self.publishers[key] = self.node.create_publisher(load(type), topic, QOS(qos))
+        return self.publishers[key]
+
+    def advertise(self, topic, type, qos="reliable"):
+        """Declare a publisher, whether anybody can hear it or not."""
+        self.publisher(topic, type, qos)
+        return {}
 
     def goal(self, action, type, goal=None, cancel=""):
         """Send a goal, collect its feedback, and wait for its end; ask to cancel it in a state, where one is given."""

@@ -2,6 +2,7 @@ package rosnode
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -15,6 +16,7 @@ const (
 	maxValues   = 64  // of a DiagnosticStatus
 	maxName     = 128 // bytes of a name or key
 	maxString   = 512 // bytes of any other string
+	maxID       = 64  // bytes of a robot's id
 )
 
 // intake turns what the robot publishes into observations.
@@ -44,6 +46,17 @@ func (i intake) concerns(name string) bool {
 		return false
 	}
 	return name == i.firmware || strings.HasPrefix(name, i.robotID+"/")
+}
+
+// stranger is the id of another robot that a status tells of, by the names that
+// robots' statuses have; false: it tells of none.
+func (i intake) stranger(name string) (id string, yes bool) {
+	id, what, whole := strings.Cut(name, "/")
+	if !whole || id == "" || id == i.robotID || len(id) > maxID {
+		return "", false
+	}
+	own := strings.TrimPrefix(i.firmware, i.robotID+"/")
+	return id, slices.Contains([]string{"system", "battery", "safety", own}, what)
 }
 
 // diagnostic is what one status says. The error is about a firmware status

@@ -35,6 +35,8 @@ type Node struct {
 	params    *parameters
 	given     []override
 	intake    intake
+	ears      *ears
+	graph     graph
 	goals     goals
 	commands  *lane // what changes something
 	plans     *lane // what only asks, and may ask a server
@@ -60,7 +62,7 @@ func New(cfg Config, agent Agent, board Board, log *slog.Logger) (*Node, error) 
 		return nil, err
 	}
 	return &Node{
-		cfg: cfg, agent: agent, board: board, log: log, params: params, given: given, intake: newIntake(cfg),
+		cfg: cfg, agent: agent, board: board, log: log, params: params, given: given, intake: newIntake(cfg), ears: newEars(),
 		commands:  newLane(commandsWaiting, commandsWithin),
 		plans:     newLane(plansWaiting, plansWithin),
 		complains: &complaints{log: log},
@@ -86,6 +88,8 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("ROS 2 node: %w", err)
 	}
+	n.graph.open(node, time.Now())
+	defer n.graph.close()
 	n.log.Info("ROS node is up", "node", node.FullName())
 	return n.live(ctx, node, out)
 }

@@ -29,6 +29,7 @@ type rig struct {
 	t     *testing.T
 	agent *fakeAgent
 	board *robot.Board
+	node  *Node
 	stop  func() error
 }
 
@@ -42,6 +43,7 @@ func start(t *testing.T, cfg Config) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.node = node
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- node.Run(ctx) }()

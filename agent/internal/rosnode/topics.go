@@ -6,6 +6,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/tiiuae/rclgo/pkg/rclgo"
+
 	diagnostic_msgs "github.com/robot-platform/robot-ota/internal/rosmsgs/diagnostic_msgs/msg"
 	geometry_msgs "github.com/robot-platform/robot-ota/internal/rosmsgs/geometry_msgs/msg"
 	nav_msgs "github.com/robot-platform/robot-ota/internal/rosmsgs/nav_msgs/msg"
@@ -20,33 +22,67 @@ import (
 // at 50 Hz.
 const motionEvery = 100 * time.Millisecond
 
-// subscribe declares what the node hears. The qualities of service are the
-// robot's publishers': battery and emergency stop reliable and latched, so
-// that a fresh agent knows them at once; odometry best effort. Commands are
-// asked for as best effort, which hears publishers of either kind.
-func (n *Node) subscribe(node *rcl.Node) error {
+// subscription is what the node hears on one topic, and how it asks for it.
+type subscription struct {
+	role robot.Role
+	name string // as configured
+	kind string // of its messages
+	qos  rclgo.QosProfile
+}
+
+// subscriptions are the node's. The qualities of service are the robot's
+// publishers': battery and emergency stop reliable and latched, so that a fresh
+// agent knows them at once; odometry best effort. Commands are asked for as
+// best effort, which hears publishers of either kind.
+func (n *Node) subscriptions() []subscription {
 	t := n.cfg.Topics
-	return errors.Join(
-		rcl.Subscribe(node, t.Battery, sensor_msgs.BatteryStateTypeSupport, rcl.Latched(1), n.onBattery, n.complain),
-		rcl.Subscribe(node, t.EStop, robot_msgs.EmergencyStopStateTypeSupport, rcl.Latched(1), n.onEStop, n.complain),
-		rcl.Subscribe(node, t.Odom, nav_msgs.OdometryTypeSupport, rcl.BestEffort(5), n.onOdometry(), n.complain),
-		rcl.Subscribe(node, t.CmdVel, geometry_msgs.TwistTypeSupport, rcl.BestEffort(5), n.onCommand(), n.complain),
-		rcl.Subscribe(node, t.Diagnostics, diagnostic_msgs.DiagnosticArrayTypeSupport, rcl.Reliable(20), n.onDiagnostics, n.complain),
-	)
+	return []subscription{
+		{robot.BatteryRole, t.Battery, "sensor_msgs/msg/BatteryState", rcl.Latched(1)},
+		{robot.EStopRole, t.EStop, "robot_interfaces/msg/EmergencyStopState", rcl.Latched(1)},
+		{robot.OdomRole, t.Odom, "nav_msgs/msg/Odometry", rcl.BestEffort(5)},
+		{robot.CmdVelRole, t.CmdVel, "geometry_msgs/msg/Twist", rcl.BestEffort(5)},
+		{robot.DiagnosticsRole, t.Diagnostics, "diagnostic_msgs/msg/DiagnosticArray", rcl.Reliable(20)},
+	}
+}
+
+// subscribe declares what the node hears.
+func (n *Node) subscribe(node *rcl.Node) error {
+	var errs []error
+	for _, s := range n.subscriptions() {
+		switch s.role {
+		case robot.BatteryRole:
+			errs = append(errs, rcl.Subscribe(node, s.name, sensor_msgs.BatteryStateTypeSupport, s.qos, n.onBattery, n.complain))
+		case robot.EStopRole:
+			errs = append(errs, rcl.Subscribe(node, s.name, robot_msgs.EmergencyStopStateTypeSupport, s.qos, n.onEStop, n.complain))
+		case robot.OdomRole:
+			errs = append(errs, rcl.Subscribe(node, s.name, nav_msgs.OdometryTypeSupport, s.qos, n.onOdometry(), n.complain))
+		case robot.CmdVelRole:
+			errs = append(errs, rcl.Subscribe(node, s.name, geometry_msgs.TwistTypeSupport, s.qos, n.onCommand(), n.complain))
+		case robot.DiagnosticsRole:
+			errs = append(errs, rcl.Subscribe(node, s.name, diagnostic_msgs.DiagnosticArrayTypeSupport, s.qos, n.onDiagnostics, n.complain))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (n *Node) onBattery(m *sensor_msgs.BatteryState) {
-	n.board.Post(battery(m.Percentage, m.PowerSupplyStatus, time.Now()))
+	now := time.Now()
+	n.ears.hear(robot.BatteryRole, now)
+	n.board.Post(battery(m.Percentage, m.PowerSupplyStatus, now))
 }
 
 func (n *Node) onEStop(m *robot_msgs.EmergencyStopState) {
-	n.board.Post(estop(m.Stopped, m.State, m.Reason, time.Now()))
+	now := time.Now()
+	n.ears.hear(robot.EStopRole, now)
+	n.board.Post(estop(m.Stopped, m.State, m.Reason, now))
 }
 
 func (n *Node) onOdometry() func(*nav_msgs.Odometry) {
 	t := thinner{every: motionEvery}
 	return func(m *nav_msgs.Odometry) {
-		if v, ok := t.thin(twist(m.Twist.Twist, time.Now())); ok {
+		now := time.Now()
+		n.ears.hear(robot.OdomRole, now)
+		if v, ok := t.thin(twist(m.Twist.Twist, now)); ok {
 			n.board.Post(robot.Odometry(v))
 		}
 	}
@@ -55,7 +91,9 @@ func (n *Node) onOdometry() func(*nav_msgs.Odometry) {
 func (n *Node) onCommand() func(*geometry_msgs.Twist) {
 	t := thinner{every: motionEvery}
 	return func(m *geometry_msgs.Twist) {
-		if v := twist(*m, time.Now()); t.pass(v) {
+		now := time.Now()
+		n.ears.hear(robot.CmdVelRole, now)
+		if v := twist(*m, now); t.pass(v) {
 			n.board.Post(robot.Command(v))
 		}
 	}
@@ -67,9 +105,13 @@ func twist(m geometry_msgs.Twist, now time.Time) robot.Motion {
 
 func (n *Node) onDiagnostics(m *diagnostic_msgs.DiagnosticArray) {
 	now := time.Now()
+	n.ears.hear(robot.DiagnosticsRole, now)
 	for i := range m.Status[:min(len(m.Status), maxStatuses)] {
 		d := &m.Status[i]
 		if len(d.Name) > maxName || !n.intake.concerns(d.Name) {
+			if id, other := n.intake.stranger(d.Name); other {
+				n.ears.stranger(id)
+			}
 			continue
 		}
 		observed, err := n.intake.diagnostic(bounded(d), now)

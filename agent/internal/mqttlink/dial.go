@@ -46,26 +46,27 @@ func newDialer(cfg Config, log *slog.Logger) (*dialer, error) {
 	return d, nil
 }
 
-// open connects to the broker, TLS included.
+// open connects to the broker, TLS included, and bounds what it may say.
 func (d *dialer) open(ctx context.Context) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTime)
-	defer cancel()
-	var conn net.Conn
-	var err error
-	nd := &net.Dialer{KeepAlive: 30 * time.Second}
-	if d.tls {
-		var c *tls.Config
-		if c, err = d.config(); err != nil {
-			return nil, err
-		}
-		conn, err = (&tls.Dialer{NetDialer: nd, Config: c}).DialContext(ctx, "tcp", d.addr)
-	} else {
-		conn, err = nd.DialContext(ctx, "tcp", d.addr)
-	}
+	conn, err := d.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return &frames{Conn: conn}, nil
+}
+
+func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	defer cancel()
+	nd := &net.Dialer{KeepAlive: 30 * time.Second}
+	if !d.tls {
+		return nd.DialContext(ctx, "tcp", d.addr)
+	}
+	c, err := d.config()
+	if err != nil {
+		return nil, err
+	}
+	return (&tls.Dialer{NetDialer: nd, Config: c}).DialContext(ctx, "tcp", d.addr)
 }
 
 func (d *dialer) config() (*tls.Config, error) {

@@ -29,6 +29,8 @@
 //	session.go  paho: one client for each connection
 //	dial.go     TLS, certificates, password
 //	frame.go    what a broker may send at once
+//	health.go   how the line is doing
+//	try.go      the broker as a stranger would find it
 //
 // Delivery: QoS 1 and a session that the broker keeps, so that commands sent
 // while the robot is away arrive later. A command takes effect first and is

@@ -68,6 +68,7 @@ type Link struct {
 
 	mu      sync.Mutex
 	refused map[string]bool // retained and repeated messages that were refused already
+	line    Health          // as it was last
 }
 
 // New opens what the link remembers. memory is the engine's at the start: a

@@ -80,21 +80,17 @@ func (d *dialer) session(ctx context.Context, arrived func(delivery)) (session, 
 	}
 	s := &pahoSession{base: base(d.cfg.RobotID), gone: make(chan struct{})}
 	connected := func() bool { return true }
-	o := mqtt.NewClientOptions().AddBroker("tcp://"+d.addr).
-		SetProtocolVersion(4).SetClientID(clientID(d.cfg.RobotID)).SetUsername(user).SetPassword(password).
-		SetCleanSession(false).SetAutoReconnect(false).SetConnectRetry(false).SetOrderMatters(true).
-		SetAutoAckDisabled(true).SetKeepAlive(d.cfg.KeepAlive).SetPingTimeout(min(pingTime, d.cfg.KeepAlive)).
-		SetConnectTimeout(connectTime).SetWriteTimeout(writeTime).
+	o := d.options(clientID(d.cfg.RobotID), user, password, func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
+		conn, err := d.open(ctx)
+		if err == nil { // until the broker has answered, ctx ends it; later, close does
+			connected = context.AfterFunc(ctx, func() { _ = conn.Close() })
+		}
+		return conn, err
+	}).
+		SetCleanSession(false).SetOrderMatters(true).SetAutoAckDisabled(true).
 		SetBinaryWill(s.base+"ota/online", will, 1, true).
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { s.arrived(m, arrived) }).
-		SetConnectionLostHandler(func(_ mqtt.Client, err error) { s.end(err) }).
-		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
-			conn, err := d.open(ctx)
-			if err == nil { // until the broker has answered, ctx ends it; later, close does
-				connected = context.AfterFunc(ctx, func() { _ = conn.Close() })
-			}
-			return conn, err
-		})
+		SetConnectionLostHandler(func(_ mqtt.Client, err error) { s.end(err) })
 	s.client = mqtt.NewClient(o)
 	token := s.client.Connect()
 	<-token.Done() // within connectTime, or when ctx ends
@@ -139,6 +135,14 @@ func (s *pahoSession) subscribe(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// options are those of every connection.
+func (d *dialer) options(id, user, password string, open func(*url.URL, mqtt.ClientOptions) (net.Conn, error)) *mqtt.ClientOptions {
+	return mqtt.NewClientOptions().AddBroker("tcp://" + d.addr).
+		SetProtocolVersion(4).SetClientID(id).SetUsername(user).SetPassword(password).
+		SetAutoReconnect(false).SetConnectRetry(false).SetKeepAlive(d.cfg.KeepAlive).SetPingTimeout(min(pingTime, d.cfg.KeepAlive)).
+		SetConnectTimeout(connectTime).SetWriteTimeout(writeTime).SetCustomOpenConnectionFn(open)
 }
 
 // subscribeTo asks again where the broker says that the packet's number is in

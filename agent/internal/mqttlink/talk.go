@@ -42,6 +42,7 @@ func (l *Link) Run(ctx context.Context, e Engine) error {
 	for {
 		began := time.Now()
 		err := l.converse(ctx, e)
+		l.down(err, time.Now())
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -129,6 +130,7 @@ func (l *Link) speak(ctx context.Context, s session, e State) error {
 	if err := l.announce(ctx, s, Online{Online: true, At: time.Now()}); err != nil {
 		return err
 	}
+	l.up(time.Now())
 	l.log.Info("connected to the fleet's broker", "robot", l.cfg.RobotID)
 	tick := time.NewTimer(0)
 	defer tick.Stop()

@@ -23,6 +23,6 @@
 // keeps its marker: the next Give or Recover tries again.
 //
 // Layers: line.go (the order of things), systemd.go and command.go (two kinds
-// of owner), marker.go (the file). Trust: the marker lies in the agent's own
+// of owner), service.go (how a unit is doing), marker.go (the file). Trust: the marker lies in the agent's own
 // state directory; still nothing in it is executed, it names at most a unit.
 package handover

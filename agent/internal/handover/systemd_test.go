@@ -133,10 +133,33 @@ type properties struct{ *manager }
 func (p properties) Get(_, name string) (dbus.Variant, *dbus.Error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if name == "LoadState" {
+	switch name {
+	case "LoadState":
 		return dbus.MakeVariant(p.load), nil
+	case "UnitFileState":
+		return dbus.MakeVariant("enabled"), nil
 	}
 	return dbus.MakeVariant(p.active), nil
+}
+
+// GetAll answers for what services alone have.
+func (p properties) GetAll(string) (map[string]dbus.Variant, *dbus.Error) {
+	return map[string]dbus.Variant{"Result": dbus.MakeVariant("watchdog"), "NRestarts": dbus.MakeVariant(uint32(3)),
+		"WatchdogUSec": dbus.MakeVariant(uint64(120_000_000))}, nil
+}
+
+func TestService(t *testing.T) {
+	m := startManager(t, privateBus(t))
+	want := Service{Load: "loaded", Active: "active", Result: "watchdog", Enabled: "enabled", Restarts: 3, Watchdog: 2 * time.Minute}
+	if got, err := (Bus{}).Service(t.Context(), uros); err != nil || got != want {
+		t.Errorf("%+v, %v", got, err)
+	}
+	m.mu.Lock()
+	m.load = "not-found"
+	m.mu.Unlock()
+	if got, err := (Bus{}).Service(t.Context(), uros); err != nil || got.Load != "not-found" || got.Restarts != 0 {
+		t.Errorf("no such unit: %+v, %v", got, err)
+	}
 }
 
 func TestBus(t *testing.T) {

@@ -15,6 +15,7 @@
 //	lock.go      flock and UUCP lock file               holder.go   who holds a port
 //	usb.go       which serial devices exist, from sysfs
 //	sequence.go  reset sequences as tables (pure)       reset.go    performs them
+//	look.go      devices and GPIO lines, looked at and left alone
 //	gpio.go      EN and BOOT on GPIO lines              command.go  a configured command
 //
 // Trust. Nothing that comes over the line or from the serial server is

@@ -29,6 +29,9 @@
 //	GET  /v1/history   ?n=20: [update.Record], newest last
 //	GET  /v1/keys      keyring.Report: whose signatures count
 //	POST /v1/keys      a keyring document → KeysUpdated
+//	GET  /v1/history/audit  update.Audit: does the history hold together?
+//	GET  /v1/health    Health: what only the running agent knows
+//	POST /v1/visit     {} → update.Visit: the chip into its loader and back
 //
 // What is refused is answered with application/problem+json (RFC 9457) and a
 // code that never changes its meaning: see Code.

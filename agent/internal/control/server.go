@@ -48,7 +48,8 @@ type History interface {
 type Server struct {
 	engine  Engine
 	history History
-	keys    Keys // nil: nothing is told of keys
+	keys    Keys    // nil: nothing is told of keys
+	patient Patient // nil: cannot be examined
 	log     *slog.Logger
 }
 
@@ -108,6 +109,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("POST /v1/rollback", s.rollback)
 	mux.HandleFunc("POST /v1/inhibit", s.inhibit)
 	s.handleKeys(mux)
+	s.examination(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.tell(w, &Problem{Status: http.StatusNotFound, Code: NotFound, Detail: fmt.Sprintf("this agent knows no %s %s: is it older than this command?", r.Method, r.URL.Path)})
 	})

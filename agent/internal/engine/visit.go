@@ -61,6 +61,12 @@ func (v *visits) tell(visit update.Visit, err error) {
 // end all the same. Errors: *update.NotNowError, *update.BusyError,
 // update.ErrObserved, and what went wrong on the way.
 func (e *Engine) Visit(ctx context.Context) (update.Visit, error) {
+	e.board.mu.Lock()
+	m := e.board.mem
+	e.board.mu.Unlock()
+	if _, _, err := update.Next(m, update.VisitAsked{}, time.Now()); err != nil {
+		return update.Visit{}, err // which is worth more than what gates say of an update that goes on
+	}
 	if reasons := e.unsafe(time.Now()); len(reasons) > 0 {
 		return update.Visit{}, &update.NotNowError{Reasons: reasons}
 	}

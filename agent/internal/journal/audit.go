@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/robot-platform/robot-ota/agent/internal/update"
 )
 
 // ErrTampered says that the history is not the one that was written.
@@ -23,41 +25,32 @@ func (e *TamperedError) Error() string {
 // Unwrap gives ErrTampered.
 func (*TamperedError) Unwrap() error { return ErrTampered }
 
-// Audit is what a history that holds together is made of.
-type Audit struct {
-	// Records of the chain, and the SHA-256 of the last line: whoever noted
-	// both elsewhere can tell later that all of them are still there.
-	Records int    `json:"records"`
-	Head    string `json:"head,omitempty"`
-	// Counted is how many the memory knows of; nil: it does not count, as it
-	// was written by an agent of before, or is not there.
-	Counted *int `json:"counted,omitempty"`
-	// Torn: a last line has no end, as a power cut leaves it. The agent takes
-	// it away at its next start.
-	Torn bool `json:"torn,omitempty"`
-	// Aside is where an earlier history was put aside.
-	Aside string `json:"aside,omitempty"`
-}
-
 // Verify walks the chain to its end, and holds that against what the agent has
-// written. The error is a *TamperedError, or that the files cannot be read.
-func (j *Journal) Verify() (Audit, error) {
+// written. The error is a *TamperedError, of which the audit tells as well, or
+// that the files cannot be read.
+func (j *Journal) Verify() (update.Audit, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	a, err := j.audit(j.head)
-	if err != nil || j.head == nil {
-		return a, err
+	if err == nil && (a.Records > j.tail.Records || a.Torn) { // the file is the agent's alone, and it wrote no more
+		err = j.tampered(j.tail.Records+1, "was not written by the agent")
 	}
-	if a.Records > j.tail.Records || a.Torn { // the file is the agent's alone, and it wrote no more
-		return a, j.tampered(j.tail.Records+1, "was not written by the agent")
+	return told(a, err)
+}
+
+// told puts what is wrong into the audit.
+func told(a update.Audit, err error) (update.Audit, error) {
+	var bad *TamperedError
+	if errors.As(err, &bad) {
+		a.Line, a.Wrong = bad.Line, bad.Reason
 	}
-	return a, nil
+	return a, err
 }
 
 // audit walks the chain. It must lead to the head that is known, and may go on
 // from there: a record is written before the head is.
-func (f folder) audit(known *head) (Audit, error) {
-	var a Audit
+func (f folder) audit(known *head) (update.Audit, error) {
+	var a update.Audit
 	if known != nil {
 		a.Counted = &known.Records
 	}
@@ -89,7 +82,7 @@ func (f folder) audit(known *head) (Audit, error) {
 }
 
 // follows says whether a line is the next one after those that a has seen.
-func (f folder) follows(raw []byte, a Audit) error {
+func (f folder) follows(raw []byte, a update.Audit) error {
 	var l line
 	if err := json.Unmarshal(raw, &l); err != nil {
 		return f.tampered(a.Records+1, fmt.Sprintf("is no record (%v): it was damaged, or not written by the agent", err))

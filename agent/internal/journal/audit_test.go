@@ -85,8 +85,11 @@ func TestAChangedHistoryIsFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			j := written(t, "a", "b", "c")
 			put(t, j.historyFile(), tt.change(content(t, j.historyFile())))
-			_, live := j.Verify()
+			seen, live := j.Verify()
 			_, outside := Look(j.dir).Verify()
+			if seen.Line != tt.line || !strings.Contains(seen.Wrong, tt.reason) {
+				t.Errorf("the audit does not tell: %+v", seen)
+			}
 			for who, err := range map[string]error{"the agent": live, "a look from outside": outside} {
 				if tt.running && who != "the agent" {
 					if err != nil {

@@ -35,13 +35,13 @@ func (v View) Damaged() string {
 
 // Verify is Journal.Verify, from outside. An agent that is just now writing a
 // record is no reason for an error.
-func (v View) Verify() (Audit, error) {
+func (v View) Verify() (update.Audit, error) {
 	k, err := v.read() // before the history, which may only be longer than it says
 	if err != nil {
 		if errors.Is(err, fs.ErrPermission) {
-			return Audit{}, err
+			return update.Audit{}, err
 		}
-		return v.audit(nil)
+		return told(v.audit(nil))
 	}
-	return v.audit(v.headOf(k))
+	return told(v.audit(v.headOf(k)))
 }

@@ -24,3 +24,24 @@ type Duration struct {
 	State   State   `json:"state"`
 	Seconds float64 `json:"seconds"`
 }
+
+// Audit is what looking through the history has found.
+type Audit struct {
+	// Records that hold together, from the first on, and the SHA-256 of the
+	// last line of them: whoever noted both elsewhere can tell later whether
+	// all of them are still there.
+	Records int    `json:"records"`
+	Head    string `json:"head,omitempty"`
+	// Counted is how many the memory knows of; nil: it does not count, as it
+	// was written by an agent of before, or is not there.
+	Counted *int `json:"counted,omitempty"`
+	// Torn: a last line has no end, as a power cut leaves it. The agent takes
+	// it away at its next start.
+	Torn bool `json:"torn,omitempty"`
+	// Aside is where an earlier history was put aside.
+	Aside string `json:"aside,omitempty"`
+	// Line is the first that is wrong or missing, from 1, and Wrong what is
+	// wrong with it and what that means; 0 and "": all is well.
+	Line  int    `json:"line,omitempty"`
+	Wrong string `json:"wrong,omitempty"`
+}

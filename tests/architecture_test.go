@@ -43,7 +43,7 @@ func layers() []layer {
 	return []layer{
 		{name: "firmware", paths: []string{"firmware/..."}, except: []string{"firmware/cmd/..."}, may: firmware, pure: true},
 		{name: "core", paths: []string{"agent/internal/update", "agent/internal/preflight", "agent/internal/watch",
-			"agent/internal/robot"}, may: core, pure: true},
+			"agent/internal/robot", "agent/internal/doctor"}, may: core, pure: true},
 		{name: "engine", paths: []string{"agent/internal/engine"}, may: core},
 		{name: "bindings", paths: []string{"internal/rosmsgs/...", "internal/rcl"}, may: []string{"bindings"}, cgo: true},
 		{name: "ros adapter", paths: []string{"agent/internal/rosnode/..."},
@@ -51,13 +51,13 @@ func layers() []layer {
 		{name: "adapter", paths: []string{"agent/internal/..."},
 			except: []string{"agent/internal/rosnode/...", "agent/internal/engine",
 				"agent/internal/update", "agent/internal/preflight", "agent/internal/watch", "agent/internal/robot",
-				"agent/internal/esp32", "agent/internal/httpguard"},
+				"agent/internal/esp32", "agent/internal/httpguard", "agent/internal/doctor/..."},
 			may: append([]string{"shared", "transport"}, core...)},
 		// The one guarded way out to servers, below the adapters that use it.
 		{name: "transport", paths: []string{"agent/internal/httpguard"}, may: firmware},
-		// Puts adapters together to one port of the engine; commands import it, nothing else does.
-		{name: "assembly", paths: []string{"agent/internal/esp32"},
-			may: append([]string{"engine", "adapter", "shared"}, core...)},
+		// Puts adapters together, to one port of the engine and to the doctor's checks; commands import it, nothing else does.
+		{name: "assembly", paths: []string{"agent/internal/esp32", "agent/internal/doctor/check"},
+			may: append([]string{"engine", "adapter", "transport", "shared"}, core...)},
 		{name: "shared", paths: []string{"internal/..."}, except: []string{"internal/rosmsgs/...", "internal/rcl"}, may: firmware},
 		{name: "fleet", paths: []string{"fleet/..."}, except: []string{"fleet/cmd/..."},
 			may: []string{"firmware", "fleet", "shared"}},

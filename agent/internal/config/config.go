@@ -11,6 +11,9 @@ import (
 // DefaultPath is where the agent looks for its configuration.
 const DefaultPath = "/etc/robot-ota/agent.yaml"
 
+// Example is where the Debian package leaves a configuration to begin with.
+const Example = "/usr/share/doc/robot-ota/examples/agent.yaml"
+
 // DefaultSocket is where the agent is reached when no configuration says
 // otherwise.
 const DefaultSocket = "/run/robot-ota/agent.sock"

@@ -23,7 +23,7 @@ const maxFile = 256 << 10
 func Load(path string) (Config, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Config{}, fmt.Errorf("%s: %w: copy the example /usr/share/doc/robot-ota/agent.yaml there, or name another by --config", path, ErrNoFile)
+		return Config{}, fmt.Errorf("%s: %w: copy the example %s there, or name another by --config", path, ErrNoFile, Example)
 	}
 	if err != nil {
 		return Config{}, fmt.Errorf("read the configuration: %w", err)

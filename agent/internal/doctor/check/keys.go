@@ -1,0 +1,95 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/robot-platform/robot-ota/agent/internal/config"
+	"github.com/robot-platform/robot-ota/agent/internal/doctor"
+)
+
+// Keys looks at the files of trusted keys: that the agent can read them, that
+// nobody else can change them, and that the running agent trusts what is in
+// them. trusted are the ids of the keys that it trusts; nil: none runs.
+func Keys(cfg config.Config, agent Identity, trusted []string) doctor.Check {
+	return doctor.Check{Name: "keys", About: "whose signatures count", Run: func(context.Context) []doctor.Finding {
+		if closed := keyFolders(cfg.Trust.Keys, agent); len(closed) > 0 {
+			return closed
+		}
+		_, files, err := cfg.Keyring()
+		if err != nil {
+			return []doctor.Finding{doctor.Bad("put the build server's public key there, readable for everyone; then `ota-agent config check`", "%v", err)}
+		}
+		var findings []doctor.Finding
+		var ids []string
+		for _, f := range files {
+			ids = append(ids, f.IDs...)
+			findings = append(findings, keyFile(f, agent))
+		}
+		slices.Sort(ids)
+		now := slices.Sorted(slices.Values(trusted))
+		if trusted != nil && !slices.Equal(slices.Compact(ids), slices.Compact(now)) {
+			findings = append(findings, doctor.Doubt(restart, "the running agent trusts %s, and the files hold %s: they were changed after it had started",
+				idList(now), idList(ids)))
+		}
+		return findings
+	}}
+}
+
+func idList(ids []string) string {
+	if len(ids) == 0 {
+		return "no key"
+	}
+	return list(ids)
+}
+
+// keyFolders tells the folders that hide keys from the agent: a pattern finds
+// nothing in a folder that may not be read, and says no more than that.
+func keyFolders(patterns []string, agent Identity) []doctor.Finding {
+	var findings []doctor.Finding
+	seen := map[string]bool{}
+	for _, p := range patterns {
+		dir := filepath.Dir(p)
+		if seen[dir] || strings.ContainsAny(dir, `*?[\`) {
+			continue
+		}
+		seen[dir] = true
+		var closed *closedError
+		switch err := agent.reach(dir, read|enter); {
+		case err == nil, errors.Is(err, fs.ErrNotExist):
+		case errors.As(err, &closed):
+			findings = append(findings, doctor.Bad(closed.openTo(), "%v: it cannot see the keys in %s", closed, dir))
+		case unseen(err):
+			findings = append(findings, doctor.Skip("the keys in %s may not be looked at by this user: %s", dir, asRoot))
+		}
+	}
+	return findings
+}
+
+// keyFile looks at one file that holds keys.
+func keyFile(f config.KeyFile, agent Identity) doctor.Finding {
+	var closed *closedError
+	if err := agent.reach(f.Path, read); errors.As(err, &closed) {
+		return doctor.Bad(closed.openTo(), "%v", closed)
+	}
+	for _, path := range []string{f.Path, filepath.Dir(f.Path)} {
+		info, err := os.Stat(path)
+		if err != nil {
+			return doctor.Skip("%v", err)
+		}
+		if info.Mode().Perm()&0o022 != 0 && info.Mode()&fs.ModeSticky == 0 {
+			return doctor.Bad("chmod go-w "+path+", after a look at who put which key there", "others may write %s (%s): whoever does decides which firmware is trusted", path, describe(info))
+		}
+	}
+	noun := "key"
+	if len(f.IDs) > 1 {
+		noun = fmt.Sprintf("%d keys", len(f.IDs))
+	}
+	return doctor.Good("trusts %s %s of %s", noun, list(f.IDs), f.Path)
+}

@@ -17,6 +17,8 @@ const (
 	exitRolledBack  = 4
 	exitRefused     = 5
 	exitUnreachable = 6
+	exitDoubtful    = 7
+	exitSick        = 8
 	exitDetached    = 130
 )
 
@@ -28,7 +30,9 @@ const exitHelp = `Exit codes:
   4    the new firmware did not prove itself; the one of before was put back
   5    the agent refused: another job goes on, too late, nothing to do it to
   6    no agent is reachable on the control socket
-  130  interrupted while following; the update goes on`
+  7    doctor: there are warnings, and no failures
+  8    doctor: something fails; history --verify: the history was changed
+  130  interrupted; with trigger, check and rollback: the update goes on`
 
 // outcome ends a command with an exit code and without an error message: all
 // was said already.

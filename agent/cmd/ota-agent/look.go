@@ -61,39 +61,6 @@ func (a *app) watchForEver(ctx context.Context, cl *control.Client) error {
 	return err
 }
 
-func (a *app) historyCommand() *cobra.Command {
-	var (
-		n    int
-		long bool
-	)
-	c := &cobra.Command{
-		Use:   "history",
-		Short: "List the updates that were made, the newest last",
-		Args:  cobra.NoArgs,
-		RunE: a.talk(func(c *cobra.Command, cl *control.Client, _ []string) error {
-			if n < 0 {
-				return usageError{"-n must not be negative; 0 is all"}
-			}
-			rs, err := cl.History(c.Context(), n)
-			if err != nil {
-				return err
-			}
-			if !a.json {
-				return a.show(nil, func(st console.Style) string { return console.History(rs, time.Now(), long, st) })
-			}
-			for _, r := range rs {
-				if err := a.showJSON(r); err != nil {
-					return err
-				}
-			}
-			return nil
-		}),
-	}
-	c.Flags().IntVarP(&n, "number", "n", 20, "how many; 0: all")
-	c.Flags().BoolVarP(&long, "long", "l", false, "with evidence and durations")
-	return c
-}
-
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",

@@ -22,6 +22,7 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/control"
 	"github.com/robot-platform/robot-ota/agent/internal/control/controltest"
 	"github.com/robot-platform/robot-ota/agent/internal/preflight"
+	"github.com/robot-platform/robot-ota/agent/internal/robot"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 	"github.com/robot-platform/robot-ota/firmware/compat"
 )
@@ -69,17 +70,18 @@ type fakeKey struct{}
 // fake is an agent of straw behind a real socket, in the test's process.
 type fake struct {
 	*controltest.Engine
-	socket string
-	cancel context.CancelFunc // of the server
-	done   chan error
-	quit   chan struct{} // closed at the end of the scenario
-	plays  sync.WaitGroup
+	patient *straw // nil: it cannot be examined
+	socket  string
+	cancel  context.CancelFunc // of the server
+	done    chan error
+	quit    chan struct{} // closed at the end of the scenario
+	plays   sync.WaitGroup
 }
 
 // begin sets a scenario up behind a new server.
 func (f *fake) begin(scenario func(*fake)) error {
 	f.end()
-	f.Engine, f.quit = &controltest.Engine{JobID: "job-1"}, make(chan struct{})
+	f.Engine, f.patient, f.quit = &controltest.Engine{JobID: "job-1"}, nil, make(chan struct{})
 	scenario(f)
 	return f.start()
 }
@@ -103,6 +105,9 @@ func (f *fake) start() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	f.cancel, f.done = cancel, make(chan error, 1)
 	s := control.NewServer(f.Engine, f.Engine, slog.New(slog.DiscardHandler))
+	if f.patient != nil {
+		s.Examine(f.patient)
+	}
 	go func() { f.done <- s.Serve(ctx, l) }()
 	return nil
 }
@@ -133,6 +138,36 @@ func (f *fake) listened() bool {
 		}
 	}
 	return false
+}
+
+// straw is examined as it is told.
+type straw struct {
+	health control.Health
+	audit  update.Audit
+	visit  update.Visit
+	err    error
+}
+
+func (s *straw) Health(context.Context) control.Health {
+	h := s.health
+	h.At = time.Now()
+	return h
+}
+func (s *straw) Verify() (update.Audit, error)               { return s.audit, nil }
+func (s *straw) Visit(context.Context) (update.Visit, error) { return s.visit, s.err }
+
+// healthy is an agent of this program that has run for an hour.
+func healthy() *straw {
+	three := 3
+	return &straw{
+		health: control.Health{
+			Version: build(), PID: 4242, UID: os.Getuid(), Groups: []int{os.Getgid()}, Started: time.Now().Add(-time.Hour),
+			Status: update.Status{State: update.Idle},
+			ROS:    &robot.Hearing{Node: "/ota_agent", Domain: "0"},
+		},
+		audit: update.Audit{Records: 3, Counted: &three, Head: strings.Repeat("ab", 32)},
+		visit: update.Visit{Boots: update.Installed{Slot: "ota_0", Version: compat.Version{Minor: 2}}, Connect: 1.2, Back: 3.4},
+	}
 }
 
 func job(s update.State) update.Status {
@@ -238,6 +273,15 @@ var scenarios = map[string]func(*fake){
 				Failure: &update.Failure{State: update.Verifying, Code: "signature", Text: "not signed by a known key"},
 			},
 		}
+	},
+	"healthy": func(f *fake) { f.patient = healthy() },
+	"tampered": func(f *fake) {
+		f.patient = healthy()
+		f.patient.audit = update.Audit{Records: 2, Line: 3, Wrong: "is missing: the agent wrote 3 records, and 2 are there: the end was cut off"}
+	},
+	"moving": func(f *fake) {
+		f.patient = healthy()
+		f.patient.err = &update.NotNowError{Reasons: []preflight.Reason{{Text: "the robot moves", Lift: "standing still"}}}
 	},
 	"plans": func(f *fake) {
 		f.Planned = update.Plan{

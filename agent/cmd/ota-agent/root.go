@@ -23,6 +23,7 @@ import (
 // app is one call of the program.
 type app struct {
 	std  streams
+	argv []string                           // the whole command line
 	ros  []string                           // the arguments of ROS 2
 	wire func(context.Context, agent) error // what `run` runs
 
@@ -49,8 +50,8 @@ func (a *app) root() *cobra.Command {
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
-			if len(a.ros) > 0 && c.Name() != "run" {
-				return fmt.Errorf("%s is for `ota-agent run` alone", rosFlag)
+			if len(a.ros) > 0 && c.Name() != "run" && c.Name() != "doctor" {
+				return fmt.Errorf("%s is for `ota-agent run` and `ota-agent doctor` alone", rosFlag)
 			}
 			return nil
 		},
@@ -64,7 +65,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.socket, "socket", "", "control socket `PATH` (default: what the configuration says, or else "+config.DefaultSocket+")")
 	f.BoolVar(&a.json, "json", false, "answer in JSON, one object a line where there are several")
 	root.AddCommand(a.runCommand(), a.statusCommand(), a.planCommand(), a.triggerCommand(), a.checkCommand(),
-		a.cancelCommand(), a.rollbackCommand(), a.inhibitCommand(), a.historyCommand(), a.keysCommand(), a.configCommand(), a.versionCommand())
+		a.cancelCommand(), a.rollbackCommand(), a.inhibitCommand(), a.historyCommand(), a.keysCommand(), a.doctorCommand(), a.configCommand(), a.versionCommand())
 	a.note(root)
 	return withManual(root)
 }

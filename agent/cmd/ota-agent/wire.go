@@ -75,6 +75,7 @@ func wire(ctx context.Context, a agent) error {
 	if err != nil {
 		return err
 	}
+	self := a.examinee(memory, damaged, dog, core, store, board, link)
 	plan := schedule.New(a.checkEvery())
 	g, ctx := errgroup.WithContext(ctx)
 	if withROS {
@@ -82,6 +83,7 @@ func wire(ctx context.Context, a agent) error {
 		if err != nil {
 			return err
 		}
+		self.node = node
 		g.Go(func() error { return node.Run(ctx) })
 	}
 	if link != nil {
@@ -95,7 +97,9 @@ func wire(ctx context.Context, a agent) error {
 		g.Go(func() error { probe.Run(ctx); return nil })
 	}
 	g.Go(func() error { return dog.run(ctx, core) })
-	g.Go(func() error { return control.NewServer(core, store, a.log).WithKeys(ring).Serve(ctx, mine.listener) })
+	server := control.NewServer(core, store, a.log).WithKeys(ring)
+	server.Examine(self)
+	g.Go(func() error { return server.Serve(ctx, mine.listener) })
 	g.Go(func() error {
 		plan.Run(ctx, func(ctx context.Context) error {
 			_, err := core.Trigger(ctx, update.Request{Origin: update.FromSchedule})
@@ -159,15 +163,21 @@ func (a agent) ports(ctx context.Context, m update.Memory, board *robot.Board, s
 
 // link is the line to the fleet's broker; nil: there is none.
 func (a agent) link(m update.Memory, ring *keys) (*mqttlink.Link, error) {
-	c := a.cfg.MQTT
-	if c.URL == "" {
+	if a.cfg.MQTT.URL == "" {
 		return nil, nil //nolint:nilnil // no link is no error
 	}
-	return mqttlink.New(mqttlink.Config{
+	cfg := a.brokerConfig()
+	cfg.Keys = ring.onBroker
+	return mqttlink.New(cfg, m, a.log)
+}
+
+func (a agent) brokerConfig() mqttlink.Config {
+	c := a.cfg.MQTT
+	return mqttlink.Config{
 		URL: c.URL, RobotID: a.cfg.Robot.ID, SKU: a.cfg.Robot.SKU, StateDir: a.cfg.StateDir,
 		CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile,
-		Username: c.Username, PasswordFile: c.PasswordFile, KeepAlive: c.KeepAlive.Std(), Version: a.version, Keys: ring.onBroker,
-	}, m, a.log)
+		Username: c.Username, PasswordFile: c.PasswordFile, KeepAlive: c.KeepAlive.Std(), Version: a.version,
+	}
 }
 
 // lockDir is where the serial port's lock file goes; "" lets serialport choose.
@@ -210,12 +220,18 @@ func (a agent) engineConfig() engine.Config {
 	}
 }
 
-func (a agent) nodeConfig(core *engine.Engine, plan *schedule.Schedule, board *robot.Board) rosnode.Config {
+// ears are what a node needs to hear the robot.
+func (a agent) ears() rosnode.Config {
 	t := a.cfg.ROS.Topics
 	return rosnode.Config{
 		RobotID: a.cfg.Robot.ID, Version: a.version, Namespace: a.cfg.ROS.Namespace, Args: append([]string{os.Args[0]}, a.rosArgs...),
 		Topics:         rosnode.Topics{Battery: t.Battery, EStop: t.EStop, Odom: t.Odom, CmdVel: t.CmdVel, Diagnostics: t.Diagnostics},
 		FirmwareStatus: a.cfg.FirmwareStatus(), Keys: a.cfg.FirmwareKeys(),
-		Parameters: a.parameters(core, plan), Vitals: a.vitals(board),
 	}
+}
+
+func (a agent) nodeConfig(core *engine.Engine, plan *schedule.Schedule, board *robot.Board) rosnode.Config {
+	c := a.ears()
+	c.Parameters, c.Vitals = a.parameters(core, plan), a.vitals(board)
+	return c
 }

@@ -92,7 +92,8 @@ func Listen(ctx context.Context, cfg Config, board Board, span time.Duration, lo
 		return robot.Hearing{}, err
 	}
 	n := &Node{cfg: cfg, board: board, log: log, intake: newIntake(cfg), ears: newEars(), complains: &complaints{log: log}}
-	quiet := []string{"--ros-args", "--disable-rosout-logs", "--log-level", "error", "--"}
+	// The first rule wins: what renames the agent's node must not rename this one to the same.
+	quiet := []string{"--ros-args", "-r", "__node:=" + listenerName, "--disable-rosout-logs", "--log-level", "error", "--"}
 	node, err := rcl.Open(cfg.Name, cfg.Namespace, append(quiet, cfg.Args...))
 	if err != nil {
 		return robot.Hearing{}, fmt.Errorf("ROS 2 node: %w", err)

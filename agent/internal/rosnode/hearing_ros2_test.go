@@ -90,7 +90,7 @@ func TestListen(t *testing.T) {
 	c.Ask(map[string]any{"do": "names"}, &before)
 	heard := make(chan robot.Hearing, 1)
 	go func() {
-		h, err := Listen(t.Context(), Config{RobotID: "r1", Args: []string{"ota-agent"}}, board, 2*time.Second, slog.New(slog.DiscardHandler))
+		h, err := Listen(t.Context(), Config{RobotID: "r1", Args: []string{"ota-agent", "--ros-args", "-r", "__node:=ota_agent"}}, board, 2*time.Second, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Error(err)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/agent/internal/config"
 	"github.com/robot-platform/robot-ota/agent/internal/control"
+	"github.com/robot-platform/robot-ota/agent/internal/doctor"
 	"github.com/robot-platform/robot-ota/agent/internal/handover"
 	"github.com/robot-platform/robot-ota/agent/internal/serialport"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
@@ -68,6 +69,21 @@ func TestPort(t *testing.T) {
 	finds(t, Port(withPort(filepath.Dir(link)+"/none"), me(), 0), "fail no such serial port … => plug the cable in, or set serial.port")
 	finds(t, Port(withPort("/dev/null"), me(), 0), "fail not a serial port: /dev/null … => set serial.port to the device of the ESP32")
 	finds(t, Port(withPort("rfc2217://127.0.0.1:4000"), me(), 0), "ok rfc2217://127.0.0.1:4000 is a serial server at 127.0.0.1; not connected to")
+}
+
+func TestHolder(t *testing.T) {
+	units := config.MicroROS{Unit: "uros.service"}
+	for _, tt := range []struct {
+		h    serialport.Holder
+		want string
+	}{
+		{serialport.Holder{PID: 7, How: "open", Command: "micro_ros_agent", Unit: "uros.service"}, "ok uros.service has it, and is stopped for a flash"},
+		{serialport.Holder{PID: 7, How: "open", Command: "getty", Unit: "getty.service"}, "fail pid 7 (getty) of getty.service … => set microros.unit to getty.service"},
+		{serialport.Holder{PID: 7, How: "open", Command: "/usr/sbin/ModemManager", Unit: "ModemManager.service"}, "fail ModemManager has it … => install udev/60-robot-ota.rules"},
+		{serialport.Holder{PID: 7, How: "open", Command: "minicom"}, "fail pid 7 (minicom) has it, and nobody would stop it for a flash => end it (kill 7)"},
+	} {
+		finds(t, doctor.Check{Run: func(context.Context) []doctor.Finding { return []doctor.Finding{holder(tt.h, units, 0)} }}, tt.want)
+	}
 }
 
 func TestReset(t *testing.T) {

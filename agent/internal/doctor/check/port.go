@@ -35,7 +35,7 @@ func Port(cfg config.Config, agent Identity, self int) doctor.Check {
 		if f, several := ambiguous(port); several {
 			findings = append(findings, f)
 		}
-		return append(findings, holders(ctx, cfg, self))
+		return append(findings, holders(ctx, cfg, self)...)
 	}}
 }
 
@@ -99,27 +99,37 @@ func ambiguous(port string) (doctor.Finding, bool) {
 		"%d adapters could be the ESP32's, and which of them is called %s is chance: %s", len(all), udevLink, list(names)), true
 }
 
+// maxHolders of a port that are told; a lock file and an open file may be two.
+const maxHolders = 3
+
 // holders says who has the port, and whether that is who is expected to.
-func holders(ctx context.Context, cfg config.Config, self int) doctor.Finding {
+func holders(ctx context.Context, cfg config.Config, self int) []doctor.Finding {
 	all, err := serialport.Holders(ctx, cfg.Serial.Port, "")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return doctor.Skip("who has it: %v", err)
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return []doctor.Finding{doctor.Skip("who has it: %v", err)}
+	case len(all) == 0:
+		return []doctor.Finding{doctor.Good("nobody has it now")}
 	}
-	m := cfg.MicroROS
-	for _, h := range all {
-		switch {
-		case h.PID == self:
-			return doctor.Good("the agent itself has it now")
-		case h.Unit != "" && h.Unit == m.Unit:
-			return doctor.Good("%s has it, and is stopped for a flash", h.Unit)
-		case m.Unit == "" && len(m.Stop) > 0:
-			return doctor.Good("%s has it; microros.stop is to end that for a flash", h)
-		case strings.Contains(h.Command, "ModemManager"):
-			return doctor.Bad("install udev/60-robot-ota.rules, which keeps it away, or `systemctl disable --now ModemManager`", "ModemManager has it: %s", h)
-		case h.Unit != "":
-			return doctor.Bad(fmt.Sprintf("set microros.unit to %s, so that it is stopped for a flash, or `systemctl disable --now %s`", h.Unit, h.Unit), "%s has it, and nobody would stop it for a flash", h)
-		}
-		return doctor.Bad(fmt.Sprintf("end it (kill %d), or set microros.stop and microros.start to commands for it", h.PID), "%s has it, and nobody would stop it for a flash", h)
+	var findings []doctor.Finding
+	for _, h := range all[:min(len(all), maxHolders)] {
+		findings = append(findings, holder(h, cfg.MicroROS, self))
 	}
-	return doctor.Good("nobody has it now")
+	return findings
+}
+
+func holder(h serialport.Holder, m config.MicroROS, self int) doctor.Finding {
+	switch {
+	case h.PID == self:
+		return doctor.Good("the agent itself has it now")
+	case h.Unit != "" && h.Unit == m.Unit:
+		return doctor.Good("%s has it, and is stopped for a flash", h.Unit)
+	case m.Unit == "" && len(m.Stop) > 0:
+		return doctor.Good("%s has it; microros.stop is to end that for a flash", h)
+	case strings.Contains(h.Command, "ModemManager"):
+		return doctor.Bad("install udev/60-robot-ota.rules, which keeps it away, or `systemctl disable --now ModemManager`", "ModemManager has it: %s", h)
+	case h.Unit != "":
+		return doctor.Bad(fmt.Sprintf("set microros.unit to %s, so that it is stopped for a flash, or `systemctl disable --now %s`", h.Unit, h.Unit), "%s has it, and nobody would stop it for a flash", h)
+	}
+	return doctor.Bad(fmt.Sprintf("end it (kill %d), or set microros.stop and microros.start to commands for it", h.PID), "%s has it, and nobody would stop it for a flash", h)
 }

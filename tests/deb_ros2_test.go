@@ -33,9 +33,21 @@ func TestPackageInCleanDebian(t *testing.T) {
 		t.Fatalf("scripts/setup debian: %v", err)
 	}
 	out, err := run(t, "unshare", "--mount", "--pid", "--fork", "--kill-child", "testdata/try-package",
-		strings.TrimSpace(string(base)), packages[0], folder)
+		strings.TrimSpace(string(base)), packages[0], folder, rosFolder(t))
 	if err != nil || !strings.Contains(out, "all done") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	t.Log(out)
+}
+
+// rosFolder is where the ROS 2 of this build lies.
+func rosFolder(t *testing.T) string {
+	t.Helper()
+	for _, prefix := range filepath.SplitList(os.Getenv("AMENT_PREFIX_PATH")) {
+		if _, err := os.Stat(filepath.Join(prefix, "lib/librcl.so")); err == nil {
+			return prefix
+		}
+	}
+	t.Fatal("no folder of AMENT_PREFIX_PATH has lib/librcl.so")
+	return ""
 }

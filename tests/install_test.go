@@ -2,10 +2,12 @@ package tests
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -69,6 +71,38 @@ func TestServiceHasWhatTheAgentNeeds(t *testing.T) {
 		"DeviceAllow=char-ttyUSB rw", "DeviceAllow=char-ttyACM rw", "DeviceAllow=char-gpiochip rw", "Restart=always"} {
 		if !strings.Contains(unit, "\n"+line+"\n") {
 			t.Errorf("no %s", line)
+		}
+	}
+}
+
+// TestUdevRules: each adapter is named, and ModemManager kept away from the very same ones; the doctor looks for those
+// vendors.
+func TestUdevRules(t *testing.T) {
+	rules := text(t, "../udev/60-robot-ota.rules")
+	pattern := regexp.MustCompile(`(?m)^SUBSYSTEMS?=="usb".*idVendor}=="([0-9a-f]{4})".*idProduct}=="([0-9a-f|]+)", (ENV|GOTO)(.*)$`)
+	ids := map[string]map[string]string{"ENV": {}, "GOTO": {}}
+	for _, m := range pattern.FindAllStringSubmatch(rules, -1) {
+		ids[m[3]][m[1]] = m[2]
+		if want := map[string]string{"ENV": `{ID_MM_DEVICE_IGNORE}="1"`, "GOTO": `="robot_ota_esp32"`}[m[3]]; m[4] != want {
+			t.Errorf("%s: %s, want %s", m[0], m[4], want)
+		}
+	}
+	if !maps.Equal(ids["ENV"], ids["GOTO"]) {
+		t.Errorf("ModemManager is kept away from %v, and named are %v", ids["ENV"], ids["GOTO"])
+	}
+	looked := text(t, "../agent/internal/serialport/look.go")
+	for vendor, product := range map[string]string{"10c4": "ea60", "1a86": "7523", "0403": "6001", "303a": "1001"} { // CP2102, CH340, FT232, USB-Serial-JTAG
+		if !slices.Contains(strings.Split(ids["GOTO"][vendor], "|"), product) {
+			t.Errorf("%s:%s is not named", vendor, product)
+		}
+		if !strings.Contains(looked, "0x"+strings.ToUpper(vendor)) {
+			t.Errorf("the doctor does not look for %s", vendor)
+		}
+	}
+	label := rules[strings.Index(rules, `LABEL="robot_ota_esp32"`):]
+	for _, want := range []string{`SYMLINK+="ota-esp32"`, `GROUP="dialout"`, `MODE="0660"`, `ENV{ID_MM_PORT_IGNORE}="1"`} {
+		if !strings.Contains(label, want) {
+			t.Errorf("no %s", want)
 		}
 	}
 }

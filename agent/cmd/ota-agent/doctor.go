@@ -83,6 +83,11 @@ func (a *app) doctor(ctx context.Context, o doctorOptions) error {
 	if err := a.mayReset(o); err != nil {
 		return err
 	}
+	if withROS {
+		if err := a.alone(); err != nil {
+			return err
+		}
+	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	e := a.examine(ctx)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/robot-platform/robot-ota/agent/internal/config"
@@ -30,14 +31,14 @@ type exam struct {
 	health *control.Health // nil: nobody told
 	asked  error           // why not
 
+	socket  string // as given, "" for the configuration's
 	rosArgs []string
-	rosErr  error // why the service's ROS 2 environment could not be entered
+	service rosService
 }
 
-// examine reads the configuration and asks the agent, if one runs. Where none
-// does, ROS has to be listened to, in the environment that the service has.
+// examine reads the configuration and asks the agent, if one runs.
 func (a *app) examine(ctx context.Context) *exam {
-	e := &exam{path: a.configPath, rosArgs: a.ros}
+	e := &exam{path: a.configPath, socket: a.socket, rosArgs: a.ros, service: installed()}
 	e.cfg, e.cfgErr = config.Load(a.configPath)
 	e.client = control.NewClient(cmp.Or(a.socket, e.cfg.ControlSocket, config.DefaultSocket))
 	h, err := e.client.Health(ctx)
@@ -46,9 +47,6 @@ func (a *app) examine(ctx context.Context) *exam {
 		return e
 	}
 	e.asked = err
-	if withROS && a.configPath == config.DefaultPath {
-		e.rosErr = rosSurroundings{rosEnvFile, withROSRun}.enter(ctx, a.argv)
-	}
 	return e
 }
 
@@ -82,7 +80,7 @@ func (e *exam) checks(o doctorOptions) []doctor.Check {
 		e.configured(check.Port(e.cfg, agent, pid)),
 		e.configured(check.Reset(e.cfg.Serial, agent, serialport.Pins)),
 		e.configured(check.MicroROS(e.cfg.MicroROS, agent, bus, check.PolkitRules())),
-		e.configured(check.ROS(e.cfg, func(ctx context.Context) (check.Heard, doctor.Finding) { return e.hear(ctx, o.listen) })),
+		e.configured(e.ros(o.listen)),
 		e.configured(check.Server(e.cfg, ask, last)),
 		e.configured(check.Broker(e.broker(), line)),
 		e.configured(check.DTLS(e.cfg.DTLS, dtls)),
@@ -138,14 +136,27 @@ const (
 	askAgain = 500 * time.Millisecond
 )
 
+// ros judges what is heard of the robot. Where no agent runs, and this process
+// was not started in the environment of ROS 2, the service's own build listens.
+func (e *exam) ros(span time.Duration) doctor.Check {
+	c := check.ROS(e.cfg, func(ctx context.Context) (check.Heard, doctor.Finding) { return e.hear(ctx, span) })
+	if e.health == nil && (!withROS || os.Getenv("AMENT_PREFIX_PATH") == "") && e.service.there() {
+		args := []string{"--config", e.path, "--listen", span.String()}
+		if e.socket != "" {
+			args = append(args, "--socket", e.socket)
+		}
+		args = append(args, e.rosArgs...)
+		c.Run = func(ctx context.Context) []doctor.Finding { return e.service.examine(ctx, c.Name, args...) }
+	}
+	return c
+}
+
 // hear is what the running agent hears, or a node of the doctor's own.
 func (e *exam) hear(ctx context.Context, span time.Duration) (check.Heard, doctor.Finding) {
 	var none check.Heard
 	switch {
 	case e.health != nil:
 		return e.agentHears(ctx)
-	case e.rosErr != nil:
-		return none, doctor.Bad("install ROS 2, or correct "+rosEnvFile, "the service's ROS 2 environment cannot be entered: %v", e.rosErr)
 	case !withROS:
 		return none, doctor.Skip("no agent runs, and this build of ota-agent has no ROS 2 to listen by")
 	}

@@ -74,6 +74,8 @@ func (a *app) versionCommand() *cobra.Command {
 			ros := "without ROS 2"
 			if withROS {
 				ros = "with ROS 2"
+			} else if s := installed(); s.there() {
+				ros += "; the service is " + s.program
 			}
 			return a.show(v, func(console.Style) string { return "ota-agent " + v.Version + ", built " + ros + "\n" })
 		},

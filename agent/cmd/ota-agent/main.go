@@ -29,7 +29,7 @@ func newApp(std streams) *app { return &app{std: std, wire: wire} }
 func (a *app) main(ctx context.Context, args []string) int {
 	var own []string
 	own, a.ros = splitROS(args)
-	a.argv = append([]string{os.Args[0]}, args...)
+	a.argv = args
 	root := a.root() //nolint:contextcheck // cobra carries it
 	root.SetArgs(own)
 	return a.conclude(root.ExecuteContext(ctx))

@@ -23,7 +23,7 @@ import (
 // app is one call of the program.
 type app struct {
 	std  streams
-	argv []string                           // the whole command line
+	argv []string                           // the whole command line, less the program
 	ros  []string                           // the arguments of ROS 2
 	wire func(context.Context, agent) error // what `run` runs
 

@@ -2,85 +2,61 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"fmt"
+	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/robot-platform/robot-ota/agent/internal/doctor"
 )
 
-// Where the package leaves the service's ROS 2 environment.
-const (
-	rosEnvFile = "/etc/robot-ota/ros.env"
-	withROSRun = "/usr/lib/robot-ota/with-ros"
-	// rosLoaded marks a process that was started in it.
-	rosLoaded = "OTA_AGENT_ROS_ENV"
-	rosWithin = 10 * time.Second
-)
+// rosService is what the Debian package installs for the service: the agent
+// built with ROS 2, a program that runs others in the environment of ROS 2, and
+// a file with variables of that. The command line is a build without ROS 2,
+// which starts at once and works where ROS 2 is missing or elsewhere.
+type rosService struct{ program, runner, variables string }
 
-// rosSurroundings is the ROS 2 environment of the service: the variables of
-// its file, and a program that runs another in it.
-type rosSurroundings struct {
-	file, runner string
+func installed() rosService {
+	return rosService{"/usr/lib/robot-ota/ota-agent", "/usr/lib/robot-ota/with-ros", "/etc/robot-ota/ros.env"}
 }
 
-// enter starts this program anew in the environment of the service, where it
-// was not started in a ROS 2 one: libraries are looked for as the process
-// begins. It returns nil where there is no need or no package, and what went
-// wrong else.
-func (s rosSurroundings) enter(ctx context.Context, args []string) error {
-	if os.Getenv(rosLoaded) != "" || os.Getenv("AMENT_PREFIX_PATH") != "" {
-		return nil
+// there says whether it is installed.
+func (s rosService) there() bool {
+	for _, path := range []string{s.program, s.runner} {
+		if _, err := os.Stat(path); err != nil {
+			return false
+		}
 	}
-	if _, err := os.Stat(s.runner); err != nil {
-		return nil //nolint:nilerr // there is no package: a workspace has its own ways
-	}
-	env, err := s.environment(ctx)
+	return true
+}
+
+// become puts the service's agent into the place of this process.
+func (s rosService) become(args []string) error {
+	env, err := s.environment()
 	if err != nil {
 		return err
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	return syscall.Exec(self, args, append(env, rosLoaded+"=1")) // does not return
+	return syscall.Exec(s.runner, append([]string{s.runner, s.program}, args...), env) // does not return
 }
 
-// environment is that of the service's processes.
-func (s rosSurroundings) environment(ctx context.Context) ([]string, error) {
-	own, err := s.variables()
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, rosWithin)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, s.runner, "/usr/bin/env", "-0")
-	cmd.Env = append(os.Environ(), own...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %s", s.runner, err, strings.TrimSpace(stderr.String()))
-	}
-	return slices.DeleteFunc(strings.Split(string(out), "\x00"), func(v string) bool { return v == "" }), nil
-}
-
-// variables reads the file as systemd does (systemd.exec(5), EnvironmentFile),
-// as far as such files go: NAME=value a line, in quotes or not.
-func (s rosSurroundings) variables() ([]string, error) {
-	f, err := os.Open(s.file)
-	if os.IsNotExist(err) {
-		return nil, nil
+// environment is this process's with the variables of the file, which systemd
+// reads for the service (systemd.exec(5), EnvironmentFile): NAME=value a line,
+// in quotes or not.
+func (s rosService) environment() ([]string, error) {
+	env := os.Environ()
+	f, err := os.Open(s.variables)
+	if errors.Is(err, fs.ErrNotExist) {
+		return env, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // only read
-	var out []string
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		line := strings.TrimSpace(lines.Text())
 		name, value, ok := strings.Cut(line, "=")
@@ -91,7 +67,42 @@ func (s rosSurroundings) variables() ([]string, error) {
 		if n := len(value); n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
 			value = value[1 : n-1]
 		}
-		out = append(out, strings.TrimSpace(name)+"="+value)
+		env = append(env, strings.TrimSpace(name)+"="+value)
 	}
-	return out, nil
+	return env, nil
+}
+
+// Bounds of a doctor's answer.
+const (
+	maxReport  = 1 << 20
+	childGrace = time.Second
+)
+
+// examine has the service's agent make one of the doctor's checks, in the
+// environment of ROS 2.
+func (s rosService) examine(ctx context.Context, check string, args ...string) []doctor.Finding {
+	const do = "install the ROS 2 that the package was built for, or name yours by ROS_SETUP in /etc/robot-ota/ros.env"
+	env, err := s.environment()
+	if err != nil {
+		return []doctor.Finding{doctor.Skip("the service's ROS 2 environment is not known: %v", err)}
+	}
+	cmd := exec.CommandContext(ctx, s.runner, append([]string{s.program, "doctor", "--json", "--only", check}, args...)...)
+	cmd.Env, cmd.WaitDelay = env, childGrace
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	var out, said head
+	cmd.Stdout, cmd.Stderr = &out, &said
+	err = cmd.Run()
+	var r doctor.Report
+	if jerr := json.Unmarshal(out, &r); jerr != nil || len(r.Findings) == 0 {
+		return []doctor.Finding{doctor.Bad(do, "the agent cannot be run in the service's ROS 2 environment: %v: %s", err, strings.TrimSpace(string(said)))}
+	}
+	return r.Findings
+}
+
+// head keeps the first bytes written to it.
+type head []byte
+
+func (h *head) Write(p []byte) (int, error) {
+	*h = append(*h, p[:min(len(p), maxReport-len(*h))]...)
+	return len(p), nil
 }

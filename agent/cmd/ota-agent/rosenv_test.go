@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/robot-platform/robot-ota/agent/internal/doctor"
 )
 
 func TestTheServicesROSEnvironment(t *testing.T) {
@@ -17,34 +19,29 @@ func TestTheServicesROSEnvironment(t *testing.T) {
 		}
 		return path
 	}
-	s := rosSurroundings{
-		file:   write("ros.env", "# a comment\nROS_DOMAIN_ID=42\n\n  QUOTED = \"two words\"\nSINGLE='x=y'\nno assignment\n;another\n"),
-		runner: write("with-ros", "#!/bin/sh\nexport AMENT_PREFIX_PATH=/opt/ros/x:$ROS_DOMAIN_ID\nexec \"$@\"\n"),
+	s := rosService{
+		program: write("ota-agent", "#!/bin/sh\necho \"{\\\"findings\\\":[{\\\"check\\\":\\\"ros\\\",\\\"level\\\":\\\"warn\\\",\\\"text\\\":\\\"$AMENT_PREFIX_PATH $*\\\"}]}\"\nexit 7\n"),
+		runner:  write("with-ros", "#!/bin/sh\nexport AMENT_PREFIX_PATH=/opt/ros/x:$ROS_DOMAIN_ID\nexec \"$@\"\n"),
 	}
-	if got, err := s.variables(); err != nil || !slices.Equal(got, []string{"ROS_DOMAIN_ID=42", "QUOTED=two words", "SINGLE=x=y"}) {
-		t.Errorf("%q, %v", got, err)
+	if !s.there() || (rosService{program: s.program, runner: dir + "/none"}).there() {
+		t.Error("what is installed is not seen, or what is not")
 	}
-	env, err := s.environment(t.Context())
-	if err != nil || !slices.Contains(env, "AMENT_PREFIX_PATH=/opt/ros/x:42") || !slices.Contains(env, "SINGLE=x=y") || slices.Contains(env, "") {
-		t.Errorf("%q, %v", env, err)
+	for _, s.variables = range []string{filepath.Join(dir, "none"), write("ros.env", "# a comment\nROS_DOMAIN_ID=42\n\n  QUOTED = \"two words\"\nSINGLE='x=y'\nno assignment\n;another\n")} {
+		env, err := s.environment()
+		own := env[len(os.Environ()):]
+		if err != nil || len(own) > 0 && !slices.Equal(own, []string{"ROS_DOMAIN_ID=42", "QUOTED=two words", "SINGLE=x=y"}) {
+			t.Errorf("%q, %v", own, err)
+		}
 	}
-	s.runner = write("without", "#!/bin/sh\necho 'with-ros: /opt/ros/x cannot be read' >&2\nexit 78\n")
-	if _, err := s.environment(t.Context()); err == nil || !strings.Contains(err.Error(), "cannot be read") {
-		t.Errorf("no ROS: %v", err)
+	want := []doctor.Finding{{Check: "ros", Level: doctor.Warn, Text: "/opt/ros/x:42 doctor --json --only ros --listen 1s"}}
+	if got := s.examine(t.Context(), "ros", "--listen", "1s"); !slices.Equal(got, want) {
+		t.Errorf("%+v", got)
 	}
-	t.Setenv("AMENT_PREFIX_PATH", "")
-	if err := s.enter(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "exit status 78") {
-		t.Errorf("no ROS: %v", err)
-	}
-	t.Setenv(rosLoaded, "1")
-	if err := s.enter(t.Context(), nil); err != nil {
-		t.Errorf("a second time: %v", err)
-	}
-	t.Setenv(rosLoaded, "")
-	if err := (rosSurroundings{runner: dir + "/none"}).enter(t.Context(), nil); err != nil {
-		t.Errorf("no package: %v", err)
-	}
-	if got, err := (rosSurroundings{file: dir + "/none"}).variables(); err != nil || got != nil {
-		t.Errorf("no file: %q, %v", got, err)
+	for _, broken := range []string{"echo 'with-ros: /opt/ros/x cannot be read' >&2\nexit 78", "echo 'with-ros: cannot be read' >&2\necho '{}'"} {
+		s.runner = write("without", "#!/bin/sh\n"+broken+"\n")
+		got := s.examine(t.Context(), "ros")
+		if len(got) != 1 || got[0].Level != doctor.Fail || !strings.Contains(got[0].Text, "cannot be read") || !strings.Contains(got[0].Do, "ROS_SETUP") {
+			t.Errorf("no ROS: %+v", got)
+		}
 	}
 }

@@ -38,7 +38,12 @@ Arguments after --ros-args go to the ROS 2 node as they are. Under systemd
 		Example: `  ota-agent run --config /etc/robot-ota/agent.yaml
   ota-agent run --ros-args -r __ns:=/r1`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return a.run(c.Context()) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if s := installed(); !withROS && s.there() {
+				return s.become(a.argv)
+			}
+			return a.run(c.Context())
+		},
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"time"
@@ -55,7 +56,10 @@ func (e *exam) close() { e.client.Close() }
 // checks are all there are, in the order in which they are told. A new one is a
 // line here.
 func (e *exam) checks(o doctorOptions) []doctor.Check {
-	agent := check.Service()
+	agent := check.Myself()
+	if e.path == config.DefaultPath {
+		agent = check.Service()
+	}
 	var keys []string
 	var last update.Check
 	var line *control.Broker
@@ -72,7 +76,7 @@ func (e *exam) checks(o doctorOptions) []doctor.Check {
 		ask = check.AskServer(e.cfg, running.Version, "ota-agent/"+build()+" (doctor)")
 	}
 	checks := []doctor.Check{
-		check.Config(e.path, e.cfg, e.cfgErr, started),
+		check.Config(e.path, e.cfg, e.cfgErr, started, agent),
 		e.configured(check.Keys(e.cfg, agent, keys)),
 		check.Agent(e.health, e.asked, build(), bus, e.cfg.StateDir),
 		e.configured(check.State(e.cfg, agent)),
@@ -123,10 +127,13 @@ func (e *exam) lastRecord(ctx context.Context) ([]update.Record, error) {
 
 // visit is nil where no agent runs.
 func (e *exam) visit() func(context.Context) (update.Visit, error) {
-	if e.health == nil {
+	switch {
+	case e.health != nil:
+		return e.client.Visit
+	case e.asked == nil || errors.Is(e.asked, control.ErrUnreachable):
 		return nil
 	}
-	return e.client.Visit
+	return func(context.Context) (update.Visit, error) { return update.Visit{}, e.asked }
 }
 
 // How long a node must have listened for its silence to mean something, and

@@ -3,7 +3,7 @@ package doctor
 import (
 	"cmp"
 	"context"
-	"errors"
+	"fmt"
 	"time"
 )
 
@@ -86,7 +86,8 @@ func (r *run) waiting() []string {
 	return names
 }
 
-var errTime = errors.New("its time is up")
+// errTime is a time-out, as those of the network are.
+var errTime = fmt.Errorf("there was no answer in time (%w)", context.DeadlineExceeded)
 
 // examine runs one check within its time. One that does not end is left
 // behind: the process ends soon.

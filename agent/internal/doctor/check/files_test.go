@@ -26,22 +26,28 @@ func TestConfig(t *testing.T) {
 	dir := folders(t)
 	good := file(t, filepath.Join(dir, "good.yaml"), "robot: {id: r1, sku: basic, companion_version: 0.2.0}\n", 0o644)
 	bad := file(t, filepath.Join(dir, "bad.yaml"), "robot: {id: r1, sku: basic, companion_version: 0.2.0}\nserial:\n  baudrate: 9600\nobserve_for: 24\n", 0o644)
-	open := file(t, filepath.Join(dir, "psk"), "", 0o640)
-	check := func(path string, started time.Time, want ...string) {
+	psk := file(t, filepath.Join(dir, "psk"), "", 0o600)
+	check := func(path string, started time.Time, agent Identity, want ...string) {
 		t.Helper()
 		cfg, err := config.Load(path)
-		cfg.DTLS.KeyFile = open
-		finds(t, Config(path, cfg, err, started), want...)
+		cfg.DTLS.Address, cfg.DTLS.KeyFile = "h", psk
+		cfg.MQTT.PasswordFile = "/none" // which nobody reads, as there is no broker
+		finds(t, Config(path, cfg, err, started, agent), want...)
 	}
-	chmod(t, open, 0o600)
-	check(good, time.Time{}, "ok "+good+" has no faults: robot r1, basic")
-	check(good, time.Now().Add(time.Hour), "ok ")
-	check(good, time.Now().Add(-time.Hour), "ok ", "warn "+good+" was changed after the agent had started … => systemctl restart robot-ota")
-	chmod(t, open, 0o640)
-	check(good, time.Time{}, "ok ", "warn others may use "+open+" … => chmod 0600 "+open)
-	check(bad, time.Time{}, "fail "+bad+`:3:3: unknown key "baudrate"; did you mean "baud"? => edit `, "fail "+bad+":4:14: observe_for: 24 has no unit")
-	check(filepath.Join(dir, "none"), time.Time{}, "fail there is no "+dir+"/none => cp /usr/share/doc/robot-ota/examples/agent.yaml "+dir+"/none")
-	finds(t, Config("x", config.Config{}, fmt.Errorf("read: %w", fs.ErrPermission), time.Time{}), "fail x may not be read by this user => run `sudo ota-agent doctor`")
+	check(good, time.Time{}, me(), "ok "+good+" has no faults: robot r1, basic")
+	check(good, time.Now().Add(time.Hour), me(), "ok ")
+	check(good, time.Now().Add(-time.Hour), me(), "ok ", "warn "+good+" was changed after the agent had started … => systemctl restart robot-ota")
+	check(good, time.Time{}, nobody(), "ok ", "fail "+psk+" (-rw------- … is closed to the agent's user nobody-here (dtls.key_file) => chown nobody-here "+psk+" && chmod 0600 "+psk)
+	chmod(t, psk, 0o640)
+	check(good, time.Time{}, me(), "ok ", "warn others may use "+psk+" … => chmod 0600 "+psk)
+	chmod(t, psk, 0o600)
+	chmod(t, good, 0o600)
+	check(good, time.Time{}, nobody(), "ok ", "fail "+good+" (-rw------- … => chmod a+r "+good, "fail "+psk)
+	psk = filepath.Join(dir, "lost")
+	check(good, time.Time{}, me(), "ok ", "fail there is no "+psk+" (dtls.key_file) => put it there, or correct dtls.key_file")
+	check(bad, time.Time{}, me(), "fail "+bad+`:3:3: unknown key "baudrate"; did you mean "baud"? => edit `, "fail "+bad+":4:14: observe_for: 24 has no unit")
+	check(filepath.Join(dir, "none"), time.Time{}, me(), "fail there is no "+dir+"/none => cp /usr/share/doc/robot-ota/examples/agent.yaml "+dir+"/none")
+	finds(t, Config("x", config.Config{}, fmt.Errorf("read: %w", fs.ErrPermission), time.Time{}, me()), "fail x may not be read by this user => run `sudo ota-agent doctor`")
 }
 
 // key writes a public key and returns its id.

@@ -38,16 +38,21 @@ const serviceUser = "robot-ota"
 
 var serviceGroups = []string{"dialout"}
 
+// Myself is the identity of whoever asks.
+func Myself() Identity {
+	groups, err := os.Getgroups()
+	if err != nil {
+		groups = nil
+	}
+	return Running(os.Getuid(), append(groups, os.Getgid()))
+}
+
 // Service is the identity that the service will have: the package's user, or
 // whoever asks where there is no such user.
 func Service() Identity {
 	u, err := user.Lookup(serviceUser)
 	if err != nil {
-		groups, err := os.Getgroups()
-		if err != nil {
-			groups = []int{os.Getgid()}
-		}
-		return Running(os.Getuid(), append(groups, os.Getgid()))
+		return Myself()
 	}
 	i := Identity{Name: u.Username, UID: number(u.Uid), GIDs: []int{number(u.Gid)}}
 	if ids, err := u.GroupIds(); err == nil {

@@ -187,6 +187,7 @@ func TestLoader(t *testing.T) {
 		{&control.Problem{Code: control.Refused, Detail: "not now: the robot moves"}, "warn the agent did not do it: not now: the robot moves"},
 		{&control.Problem{Code: control.Refused, Detail: "no bootloader answered in 7 attempts"}, "fail no bootloader answered in 7 attempts => look at cable, power"},
 		{fmt.Errorf("gone: %w", control.ErrLost), "fail gone: "},
+		{fmt.Errorf("%w on /s", control.ErrDenied), "fail not allowed to talk to the agent on /s: the chip was not reset => run `sudo ota-agent doctor --reset`"},
 	} {
 		finds(t, Loader(visit(update.Visit{}, tt.err)), tt.want)
 	}

@@ -28,6 +28,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/agent/internal/config"
 	"github.com/robot-platform/robot-ota/agent/internal/control"
+	"github.com/robot-platform/robot-ota/agent/internal/doctor"
 	"github.com/robot-platform/robot-ota/agent/internal/mqttlink"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 	"github.com/robot-platform/robot-ota/firmware/compat"
@@ -126,6 +127,31 @@ func TestServer(t *testing.T) {
 	token.Server.TokenFile = "/none/token"
 	server(token, v020, update.Check{}, "fail server.token_file: open /none/token … => correct it, then `ota-agent config check`")
 }
+
+// A server that takes the connection and says nothing is told as that, when the
+// check's time is up.
+func TestASilentServer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	cfg := config.Default()
+	cfg.Server.URL = "https://" + l.Addr().String()
+	mqtt := mqttlink.Config{URL: "mqtts://" + l.Addr().String(), RobotID: "r1", KeepAlive: 5 * time.Second}
+	for _, c := range []doctor.Check{Server(cfg, AskServer(cfg, compat.Version{Minor: 2}, "test"), update.Check{}), Broker(mqtt, nil)} {
+		c.Within = 300 * time.Millisecond
+		r := doctor.Run(t.Context(), []doctor.Check{c}, quiet{})
+		if f := r.Findings[0]; f.Level != doctor.Fail || !strings.Contains(f.Do, "look at the network and the firewalls on the way") {
+			t.Errorf("%s: %+v", c.Name, f)
+		}
+	}
+}
+
+type quiet struct{}
+
+func (quiet) Waiting([]string)     {}
+func (quiet) Found(doctor.Finding) {}
 
 // unused is an address at which nobody listens.
 func unused(t *testing.T) string {

@@ -146,6 +146,8 @@ func Loader(visit func(context.Context) (update.Visit, error)) doctor.Check {
 		switch {
 		case errors.As(err, &refused) && (refused.Code == control.Busy || refused.Code == control.Refused && strings.HasPrefix(refused.Detail, "not now")):
 			return []doctor.Finding{doctor.Doubt("wait until that is over, and try again", "the agent did not do it: %v", err)}
+		case errors.Is(err, control.ErrDenied):
+			return []doctor.Finding{doctor.Bad("run `sudo ota-agent doctor --reset`", "%v: the chip was not reset", err)}
 		case err != nil:
 			return []doctor.Finding{doctor.Bad("look at cable, power, wiring of EN and BOOT, and serial.reset; `journalctl -u robot-ota` has each attempt", "%v", err)}
 		}

@@ -14,7 +14,6 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/doctor/check"
 	"github.com/robot-platform/robot-ota/agent/internal/handover"
 	"github.com/robot-platform/robot-ota/agent/internal/journal"
-	"github.com/robot-platform/robot-ota/agent/internal/mqttlink"
 	"github.com/robot-platform/robot-ota/agent/internal/robot"
 	"github.com/robot-platform/robot-ota/agent/internal/rosnode"
 	"github.com/robot-platform/robot-ota/agent/internal/serialport"
@@ -56,38 +55,32 @@ func (e *exam) close() { e.client.Close() }
 // checks are all there are, in the order in which they are told. A new one is a
 // line here.
 func (e *exam) checks(o doctorOptions) []doctor.Check {
-	agent := check.Myself()
+	var h control.Health // what it does not know is zero
+	who := check.Myself()
 	if e.path == config.DefaultPath {
-		agent = check.Service()
+		who = check.Service()
 	}
-	var keys []string
-	var last update.Check
-	var line *control.Broker
-	var dtls *control.DTLS
-	var started time.Time
-	var running update.Installed
-	pid := 0
-	if h := e.health; h != nil {
-		agent, keys, last, line, dtls, started, running, pid = check.Running(h.UID, h.Groups), h.Keys, h.LastCheck, h.Broker, h.DTLS, h.Started, h.Status.Running, h.PID
+	if e.health != nil {
+		h, who = *e.health, check.Running(e.health.UID, e.health.Groups)
 	}
 	bus := handover.Bus{}
 	var ask func(context.Context) check.Answer
 	if e.cfgErr == nil {
-		ask = check.AskServer(e.cfg, running.Version, "ota-agent/"+build()+" (doctor)")
+		ask = check.AskServer(e.cfg, h.Status.Running.Version, "ota-agent/"+build()+" (doctor)")
 	}
 	checks := []doctor.Check{
-		check.Config(e.path, e.cfg, e.cfgErr, started, agent),
-		e.configured(check.Keys(e.cfg, agent, keys)),
+		check.Config(e.path, e.cfg, e.cfgErr, h.Started, who),
+		e.configured(check.Keys(e.cfg, who, h.Keys)),
 		check.Agent(e.health, e.asked, build(), bus, e.cfg.StateDir),
-		e.configured(check.State(e.cfg, agent)),
+		e.configured(check.State(e.cfg, who)),
 		e.configured(check.History(e.verify, e.lastRecord)),
-		e.configured(check.Port(e.cfg, agent, pid)),
-		e.configured(check.Reset(e.cfg.Serial, agent, serialport.Pins)),
-		e.configured(check.MicroROS(e.cfg.MicroROS, agent, bus, check.PolkitRules())),
+		e.configured(check.Port(e.cfg, who, h.PID)),
+		e.configured(check.Reset(e.cfg.Serial, who, serialport.Pins)),
+		e.configured(check.MicroROS(e.cfg.MicroROS, who, bus, check.PolkitRules())),
 		e.configured(e.ros(o.listen)),
-		e.configured(check.Server(e.cfg, ask, last)),
-		e.configured(check.Broker(e.broker(), line)),
-		e.configured(check.DTLS(e.cfg.DTLS, dtls)),
+		e.configured(check.Server(e.cfg, ask, h.LastCheck)),
+		e.configured(check.Broker(agent{cfg: e.cfg, version: build()}.brokerConfig(), h.Broker)),
+		e.configured(check.DTLS(e.cfg.DTLS, h.DTLS)),
 		check.Clock(time.Now, check.Synchronised, ask),
 	}
 	if o.reset {
@@ -104,10 +97,6 @@ func (e *exam) configured(c doctor.Check) doctor.Check {
 		}
 	}
 	return c
-}
-
-func (e *exam) broker() mqttlink.Config {
-	return agent{cfg: e.cfg, version: build()}.brokerConfig()
 }
 
 // verify lets the agent look through its history, or does it where none runs.

@@ -46,6 +46,9 @@ func (a agent) examinee(m update.Memory, damaged *journal.DamagedError, dog watc
 	if damaged != nil {
 		s.damaged = damaged.Path
 	}
+	if _, err := store.Verify(); err != nil {
+		a.log.Error("ota-agent doctor says what to do", "err", err)
+	}
 	return s
 }
 

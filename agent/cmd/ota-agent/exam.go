@@ -70,7 +70,7 @@ func (e *exam) checks(o doctorOptions) []doctor.Check {
 	}
 	checks := []doctor.Check{
 		check.Config(e.path, e.cfg, e.cfgErr, h.Started, who),
-		e.configured(check.Keys(e.cfg, who, h.Keys)),
+		e.configured(check.Keys(e.cfg, who, h.Started)),
 		check.Agent(e.health, e.asked, build(), bus, e.cfg.StateDir),
 		e.configured(check.State(e.cfg, who)),
 		e.configured(check.History(e.verify, e.lastRecord)),

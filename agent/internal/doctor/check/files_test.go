@@ -75,26 +75,35 @@ func TestKeys(t *testing.T) {
 	a, b := key(t, keys+"/a.der"), key(t, keys+"/b.der")
 	cfg := config.Config{Trust: config.Trust{Keys: []string{keys + "/*.der", keys + "/*.pem"}}}
 	all := []string{"ok trusts key " + a + " of " + keys + "/a.der", "ok trusts key " + b + " of " + keys + "/b.der"}
-	finds(t, Keys(cfg, me(), nil), all...)
-	finds(t, Keys(cfg, nobody(), nil), all...)
-	finds(t, Keys(cfg, me(), []string{b, a}), all...)
-	finds(t, Keys(cfg, me(), []string{a}), append(all, "warn the running agent trusts "+a+", and the files hold … => systemctl restart robot-ota")...)
-	finds(t, Keys(cfg, me(), []string{}), append(all, "warn the running agent trusts no key")...)
+	never := time.Time{}
+	finds(t, Keys(cfg, me(), never), all...)
+	finds(t, Keys(cfg, nobody(), never), all...)
+	finds(t, Keys(cfg, me(), time.Now().Add(time.Minute)), all...)
+	finds(t, Keys(cfg, me(), time.Now().Add(-time.Minute)), append(all, "warn "+keys+" was changed after the agent had started … => systemctl restart robot-ota")...)
+	plain := config.Config{Trust: config.Trust{Keys: []string{keys + "/a.der", keys + "/b.der"}}}
+	finds(t, Keys(plain, me(), time.Now().Add(-time.Minute)), append(all, "warn "+keys+"/a.der was changed after the agent had started")...)
+	past := time.Now().Add(-time.Hour)
+	for _, path := range []string{keys + "/a.der", keys + "/b.der"} {
+		if err := os.Chtimes(path, past, past); err != nil {
+			t.Fatal(err)
+		}
+	}
+	finds(t, Keys(plain, me(), time.Now().Add(-time.Minute)), all...) // what else changes in its folder is not its matter
 
 	chmod(t, keys, 0o700)
-	finds(t, Keys(cfg, nobody(), nil), "fail "+keys+" (drwx------ … => chmod a+rx "+keys)
+	finds(t, Keys(cfg, nobody(), never), "fail "+keys+" (drwx------ … => chmod a+rx "+keys)
 	chmod(t, keys, 0o755)
 	chmod(t, keys+"/a.der", 0o600)
-	finds(t, Keys(cfg, nobody(), nil), "fail "+keys+"/a.der (-rw------- … => chmod a+r "+keys+"/a.der", all[1])
+	finds(t, Keys(cfg, nobody(), never), "fail "+keys+"/a.der (-rw------- … => chmod a+r "+keys+"/a.der", all[1])
 	chmod(t, keys+"/a.der", 0o666)
-	finds(t, Keys(cfg, me(), nil), "fail others may write "+keys+"/a.der (-rw-rw-rw- … => chmod go-w "+keys+"/a.der, after a look", all[1])
+	finds(t, Keys(cfg, me(), never), "fail others may write "+keys+"/a.der (-rw-rw-rw- … => chmod go-w "+keys+"/a.der, after a look", all[1])
 	chmod(t, keys+"/a.der", 0o644)
 	chmod(t, keys, 0o777)
-	finds(t, Keys(cfg, me(), nil), "fail others may write "+keys+" (drwxrwxrwx", "fail others may write "+keys)
+	finds(t, Keys(cfg, me(), never), "fail others may write "+keys+" (drwxrwxrwx", "fail others may write "+keys)
 	chmod(t, keys, 0o755)
 	file(t, keys+"/c.pem", "no key", 0o644)
-	finds(t, Keys(cfg, me(), nil), "fail trusted keys: "+keys+"/c.pem: … => put the build server's public key there")
-	finds(t, Keys(config.Config{Trust: config.Trust{Keys: []string{dir + "/none/*.der"}}}, me(), nil), "fail trusted keys: nothing matches")
+	finds(t, Keys(cfg, me(), never), "fail trusted keys: "+keys+"/c.pem: … => put the build server's public key there")
+	finds(t, Keys(config.Config{Trust: config.Trust{Keys: []string{dir + "/none/*.der"}}}, me(), never), "fail trusted keys: nothing matches")
 }
 
 func TestState(t *testing.T) {

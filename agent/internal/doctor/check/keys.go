@@ -7,17 +7,17 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
+	"time"
 
 	"github.com/robot-platform/robot-ota/agent/internal/config"
 	"github.com/robot-platform/robot-ota/agent/internal/doctor"
 )
 
 // Keys looks at the files of trusted keys: that the agent can read them, that
-// nobody else can change them, and that the running agent trusts what is in
-// them. trusted are the ids of the keys that it trusts; nil: none runs.
-func Keys(cfg config.Config, agent Identity, trusted []string) doctor.Check {
+// nobody else can change them, and that the running agent has read them as they
+// are. started is when it was; zero: none runs.
+func Keys(cfg config.Config, agent Identity, started time.Time) doctor.Check {
 	return doctor.Check{Name: "keys", About: "whose signatures count", Run: func(context.Context) []doctor.Finding {
 		if closed := keyFolders(cfg.Trust.Keys, agent); len(closed) > 0 {
 			return closed
@@ -27,26 +27,29 @@ func Keys(cfg config.Config, agent Identity, trusted []string) doctor.Check {
 			return []doctor.Finding{doctor.Bad("put the build server's public key there, readable for everyone; then `ota-agent config check`", "%v", err)}
 		}
 		var findings []doctor.Finding
-		var ids []string
+		paths := keyPatterns(cfg.Trust.Keys)
 		for _, f := range files {
-			ids = append(ids, f.IDs...)
 			findings = append(findings, keyFile(f, agent))
+			paths = append(paths, f.Path)
 		}
-		slices.Sort(ids)
-		now := slices.Sorted(slices.Values(trusted))
-		if trusted != nil && !slices.Equal(slices.Compact(ids), slices.Compact(now)) {
-			findings = append(findings, doctor.Doubt(restart, "the running agent trusts %s, and the files hold %s: they were changed after it had started",
-				idList(now), idList(ids)))
+		for _, path := range paths {
+			if info, err := os.Stat(path); err == nil && !started.IsZero() && info.ModTime().After(started) {
+				return append(findings, doctor.Doubt(restart, "%s was changed after the agent had started, which trusts what it held before", path))
+			}
 		}
 		return findings
 	}}
 }
 
-func idList(ids []string) string {
-	if len(ids) == 0 {
-		return "no key"
+// keyPatterns are the folders in which files are looked for by a pattern: one
+// that was taken away changes its folder.
+func keyPatterns(keys []string) (folders []string) {
+	for _, k := range keys {
+		if strings.ContainsAny(filepath.Base(k), `*?[\`) {
+			folders = append(folders, filepath.Dir(k))
+		}
 	}
-	return list(ids)
+	return folders
 }
 
 // keyFolders tells the folders that hide keys from the agent: a pattern finds

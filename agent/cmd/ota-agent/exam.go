@@ -18,6 +18,7 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/rosnode"
 	"github.com/robot-platform/robot-ota/agent/internal/serialport"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/firmware/keyring"
 )
 
 // exam is what the doctor's checks are made of. The zero value makes checks
@@ -70,7 +71,7 @@ func (e *exam) checks(o doctorOptions) []doctor.Check {
 	}
 	checks := []doctor.Check{
 		check.Config(e.path, e.cfg, e.cfgErr, h.Started, who),
-		e.configured(check.Keys(e.cfg, who, h.Started)),
+		e.configured(check.Keys(e.cfg, who, h.Started, e.ring())),
 		check.Agent(e.health, e.asked, build(), bus, e.cfg.StateDir),
 		e.configured(check.State(e.cfg, who)),
 		e.configured(check.History(e.verify, e.lastRecord)),
@@ -87,6 +88,14 @@ func (e *exam) checks(o doctorOptions) []doctor.Check {
 		checks = append(checks, check.Loader(e.visit()))
 	}
 	return checks
+}
+
+// ring is what the running agent goes by; nil: none runs.
+func (e *exam) ring() *keyring.Report {
+	if e.health == nil {
+		return nil
+	}
+	return &e.health.Keys
 }
 
 // configured is a check that needs the configuration.

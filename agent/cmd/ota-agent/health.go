@@ -24,7 +24,7 @@ type hearing interface {
 type subject struct {
 	cfg       config.Config
 	version   string
-	keys      func() []string
+	ring      *keys
 	started   time.Time
 	foundHeld bool   // by the memory at the start
 	damaged   string // where a damaged memory was put aside then
@@ -38,9 +38,9 @@ type subject struct {
 }
 
 // examinee is the agent made of these parts, with what was found at its start.
-func (a agent) examinee(m update.Memory, damaged *journal.DamagedError, dog watchdog, core *engine.Engine, store *journal.Journal, board *robot.Board, link *mqttlink.Link) *subject {
+func (a agent) examinee(m update.Memory, damaged *journal.DamagedError, dog watchdog, core *engine.Engine, store *journal.Journal, board *robot.Board, link *mqttlink.Link, ring *keys) *subject {
 	s := &subject{
-		cfg: a.cfg, version: a.version, keys: a.keys.IDs, started: time.Now(), foundHeld: m.Held || m.Loader, dog: dog,
+		cfg: a.cfg, version: a.version, ring: ring, started: time.Now(), foundHeld: m.Held || m.Loader, dog: dog,
 		core: core, store: store, board: board, link: link,
 	}
 	if damaged != nil {
@@ -60,7 +60,7 @@ func (s *subject) Health(ctx context.Context) control.Health {
 	}
 	h := control.Health{
 		At: time.Now(), Version: s.version, PID: os.Getpid(), UID: os.Getuid(), Groups: append(groups, os.Getgid()), Started: s.started,
-		Damaged: s.damaged, FoundHeld: s.foundHeld, Status: s.core.Status(), Keys: s.keys(),
+		Damaged: s.damaged, FoundHeld: s.foundHeld, Status: s.core.Status(), Keys: s.ring.Report(),
 		LastCheck: s.core.LastCheck(), Watchdog: s.dog.within.Seconds(), Firmware: s.firmware(),
 	}
 	if err := s.core.Alive(ctx); err != nil && ctx.Err() == nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"net/url"
 	"time"
 
@@ -24,22 +23,11 @@ func (a agent) source(server *url.URL, http *httpguard.Client, board *robot.Boar
 		}, http), nil
 	}
 	return hawkbit.New(hawkbit.Config{
-		Server: server, Tenant: s.Hawkbit.Tenant, Controller: cmp.Or(s.Hawkbit.ControllerID, r.ID),
+		Server: server, Tenant: s.Hawkbit.Tenant, Controller: a.cfg.HawkbitController(),
 		Confirm: s.Hawkbit.Consent == config.ConsentAuto,
 		RobotID: r.ID, SKU: r.SKU, Companion: r.CompanionVersion.String(), Agent: a.version,
 		StateDir: a.cfg.StateDir, MaxSize: int64(a.cfg.Download.MaxSize),
 	}, http, board, m, a.log)
-}
-
-// tokenScheme is how the token is announced to the update server.
-func (a agent) tokenScheme() string {
-	switch {
-	case a.cfg.Server.Source != config.SourceHawkbit:
-		return "Bearer"
-	case a.cfg.Server.Hawkbit.Auth == config.AuthGateway:
-		return "GatewayToken"
-	}
-	return "TargetToken"
 }
 
 // checkEvery is the schedule's period: a hawkBit server says itself when it is

@@ -34,8 +34,8 @@ func TestSourceAsConfigured(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := reflect.TypeOf(s).String(); got != tt.kind || a.tokenScheme() != tt.scheme || a.checkEvery() != tt.every {
-			t.Errorf("%s, %s: %s, %s, %s", tt.source, tt.auth, got, a.tokenScheme(), a.checkEvery())
+		if got := reflect.TypeOf(s).String(); got != tt.kind || a.cfg.TokenScheme() != tt.scheme || a.checkEvery() != tt.every {
+			t.Errorf("%s, %s: %s, %s, %s", tt.source, tt.auth, got, a.cfg.TokenScheme(), a.checkEvery())
 		}
 	}
 }

@@ -75,7 +75,7 @@ func wire(ctx context.Context, a agent) error {
 	if err != nil {
 		return err
 	}
-	self := a.examinee(memory, damaged, dog, core, store, board, link)
+	self := a.examinee(memory, damaged, dog, core, store, board, link, ring)
 	plan := schedule.New(a.checkEvery())
 	g, ctx := errgroup.WithContext(ctx)
 	if withROS {
@@ -120,7 +120,7 @@ func (a agent) ports(ctx context.Context, m update.Memory, board *robot.Board, s
 	}
 	http, err := httpguard.New(httpguard.Config{
 		Server: server, AllowHosts: a.cfg.Server.AllowHosts, AllowPrivate: a.cfg.Server.AllowPrivate,
-		CAFile: a.cfg.Server.CAFile, TokenFile: a.cfg.Server.TokenFile, TokenScheme: a.tokenScheme(),
+		CAFile: a.cfg.Server.CAFile, TokenFile: a.cfg.Server.TokenFile, TokenScheme: a.cfg.TokenScheme(),
 		CertFile: a.cfg.Server.CertFile, KeyFile: a.cfg.Server.KeyFile, UserAgent: "ota-agent/" + a.version,
 	})
 	if err != nil {

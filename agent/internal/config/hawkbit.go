@@ -1,6 +1,9 @@
 package config
 
-import "regexp"
+import (
+	"cmp"
+	"regexp"
+)
 
 // Source is the kind of update server.
 type Source string
@@ -57,4 +60,18 @@ func (v validator) source(s Server) {
 	}
 	oneOf(v, "server.hawkbit.auth", h.Auth, AuthTarget, AuthGateway)
 	oneOf(v, "server.hawkbit.consent", h.Consent, ConsentAuto, ConsentAsk)
+}
+
+// HawkbitController is who the robot is at a hawkBit server.
+func (c Config) HawkbitController() string { return cmp.Or(c.Server.Hawkbit.ControllerID, c.Robot.ID) }
+
+// TokenScheme is how the token is announced to the update server.
+func (c Config) TokenScheme() string {
+	switch {
+	case c.Server.Source != SourceHawkbit:
+		return "Bearer"
+	case c.Server.Hawkbit.Auth == AuthGateway:
+		return "GatewayToken"
+	}
+	return "TargetToken"
 }

@@ -6,11 +6,11 @@
 //
 // Layers, one file each:
 //
-//	style.go     colours and signs
-//	figure.go    bytes, rates and times in words              (pure)
-//	line.go      one state as one line, with a bar            (pure)
-//	page.go      status, plan and history as pages            (pure)
-//	keys.go      whose signatures count, as a page            (pure)
-//	screen.go    a state as it changes, on a terminal or not
-//	findings.go  an examination as it goes on
+//	style.go   colours and signs
+//	figure.go  bytes, rates and times in words              (pure)
+//	line.go    one state as one line, with a bar            (pure)
+//	page.go    status, plan and history as pages            (pure)
+//	keys.go    whose signatures count, as a page            (pure)
+//	screen.go  a state as it changes, on a terminal or not
+//	found.go   an examination as it goes on
 package console

@@ -7,6 +7,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/agent/internal/robot"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/firmware/keyring"
 )
 
 // Health is what only the running agent knows of itself and of what it hears.
@@ -24,8 +25,8 @@ type Health struct {
 	FoundHeld bool `json:"found_held,omitempty"`
 	// Status is what goes on.
 	Status update.Status `json:"status"`
-	// Keys are the ids of those that are trusted.
-	Keys []string `json:"keys"`
+	// Keys are those in force.
+	Keys keyring.Report `json:"keys"`
 	// LastCheck is the latest question to the update server.
 	LastCheck update.Check `json:"last_check,omitzero"`
 	// Watchdog is how often systemd is fed, in seconds, 0: it does not watch;

@@ -14,6 +14,7 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/preflight"
 	"github.com/robot-platform/robot-ota/agent/internal/robot"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/firmware/keyring"
 )
 
 // patient answers as it is told.
@@ -60,7 +61,7 @@ func TestExamination(t *testing.T) {
 	counted := 3
 	p := &patient{
 		health: control.Health{
-			At: at, Version: "1", PID: 7, Groups: []int{1, 2}, Started: at, Keys: []string{"k"}, LastCheck: update.Check{At: at, Err: "no route"},
+			At: at, Version: "1", PID: 7, Groups: []int{1, 2}, Started: at, Keys: keyring.Report{Version: 2, Trusted: []keyring.Entry{{ID: "k"}}}, LastCheck: update.Check{At: at, Err: "no route"},
 			ROS:      &robot.Hearing{Node: "/ota_agent", Domain: "3", Since: at, Topics: []robot.Topic{{Role: robot.OdomRole, Heard: 5, Rate: 50, At: at, Publishers: []robot.Publisher{{Node: "/base"}}}}},
 			Firmware: &control.Spoken{At: at, Level: "OK", Values: map[string]string{"slot": "ota_0"}},
 			Broker:   &control.Broker{Err: "refused", Waiting: 2}, DTLS: &control.DTLS{Tries: 3, Latency: 0.01},

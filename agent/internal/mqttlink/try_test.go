@@ -12,34 +12,35 @@ import (
 	"time"
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/sim/broker/brokertest"
 )
 
 func TestReachAndLogIn(t *testing.T) {
 	brokers(t, func(t *testing.T, s *site) {
 		good := s.config(t, "r1")
 		byCert := good
-		byCert.URL, byCert.PasswordFile = "mqtts://"+s.byCert, ""
-		byCert.CertFile, byCert.KeyFile = s.file("r1.pem"), s.file("r1.key")
+		byCert.URL, byCert.PasswordFile = "mqtts://"+s.ByCert, ""
+		byCert.CertFile, byCert.KeyFile = s.File("r1.pem"), s.File("r1.key")
 		wrong := good
-		wrong.PasswordFile = s.file("wrong")
+		wrong.PasswordFile = s.File("wrong")
 		if err := os.WriteFile(wrong.PasswordFile, []byte("guess"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		foreign := good // r2's user may not hear r1's commands
 		foreign.Username = "r2"
 		stranger := good
-		stranger.CAFile = s.file("other.pem")
+		stranger.CAFile = s.File("other.pem")
 		open := good
-		open.PasswordFile = s.file("open")
-		if err := os.WriteFile(open.PasswordFile, []byte(password), 0o644); err != nil {
+		open.PasswordFile = s.File("open")
+		if err := os.WriteFile(open.PasswordFile, []byte(brokertest.Password), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		nobody := byCert // no certificate where one is asked for
 		nobody.CertFile, nobody.KeyFile = "", ""
 		lost := byCert
-		lost.KeyFile = s.file("none")
+		lost.KeyFile = s.File("none")
 		away := good
-		away.URL = "mqtts://" + freePort(t)
+		away.URL = "mqtts://" + brokertest.FreePort(t)
 		for name, tt := range map[string]struct {
 			cfg          Config
 			reach, login func(error) bool
@@ -125,7 +126,7 @@ func TestLogInBesideTheAgent(t *testing.T) {
 		if now := link.Health(); !now.Connected || !now.Since.Equal(before.Since) {
 			t.Errorf("the agent's session: %+v, before %+v", now, before)
 		}
-		s.stop(t)
+		s.Stop(t)
 		lost := healthy("lost", func(h Health) bool { return !h.Connected && h.Err != "" })
 		if lost.Since.Before(before.Since) {
 			t.Errorf("%+v", lost)

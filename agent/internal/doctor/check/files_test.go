@@ -18,6 +18,7 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/config"
 	"github.com/robot-platform/robot-ota/agent/internal/journal"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/firmware/keyring"
 )
 
 func me() Identity { return Running(os.Getuid(), []int{os.Getgid()}) }
@@ -76,34 +77,60 @@ func TestKeys(t *testing.T) {
 	cfg := config.Config{Trust: config.Trust{Keys: []string{keys + "/*.der", keys + "/*.pem"}}}
 	all := []string{"ok trusts key " + a + " of " + keys + "/a.der", "ok trusts key " + b + " of " + keys + "/b.der"}
 	never := time.Time{}
-	finds(t, Keys(cfg, me(), never), all...)
-	finds(t, Keys(cfg, nobody(), never), all...)
-	finds(t, Keys(cfg, me(), time.Now().Add(time.Minute)), all...)
-	finds(t, Keys(cfg, me(), time.Now().Add(-time.Minute)), append(all, "warn "+keys+" was changed after the agent had started … => systemctl restart robot-ota")...)
+	finds(t, Keys(cfg, me(), never, nil), all...)
+	finds(t, Keys(cfg, nobody(), never, nil), all...)
+	finds(t, Keys(cfg, me(), time.Now().Add(time.Minute), nil), all...)
+	finds(t, Keys(cfg, me(), time.Now().Add(-time.Minute), nil), append(all, "warn "+keys+" was changed after the agent had started … => systemctl restart robot-ota")...)
 	plain := config.Config{Trust: config.Trust{Keys: []string{keys + "/a.der", keys + "/b.der"}}}
-	finds(t, Keys(plain, me(), time.Now().Add(-time.Minute)), append(all, "warn "+keys+"/a.der was changed after the agent had started")...)
+	finds(t, Keys(plain, me(), time.Now().Add(-time.Minute), nil), append(all, "warn "+keys+"/a.der was changed after the agent had started")...)
 	past := time.Now().Add(-time.Hour)
 	for _, path := range []string{keys + "/a.der", keys + "/b.der"} {
 		if err := os.Chtimes(path, past, past); err != nil {
 			t.Fatal(err)
 		}
 	}
-	finds(t, Keys(plain, me(), time.Now().Add(-time.Minute)), all...) // what else changes in its folder is not its matter
+	finds(t, Keys(plain, me(), time.Now().Add(-time.Minute), nil), all...) // what else changes in its folder is not its matter
 
 	chmod(t, keys, 0o700)
-	finds(t, Keys(cfg, nobody(), never), "fail "+keys+" (drwx------ … => chmod a+rx "+keys)
+	finds(t, Keys(cfg, nobody(), never, nil), "fail "+keys+" (drwx------ … => chmod a+rx "+keys)
 	chmod(t, keys, 0o755)
 	chmod(t, keys+"/a.der", 0o600)
-	finds(t, Keys(cfg, nobody(), never), "fail "+keys+"/a.der (-rw------- … => chmod a+r "+keys+"/a.der", all[1])
+	finds(t, Keys(cfg, nobody(), never, nil), "fail "+keys+"/a.der (-rw------- … => chmod a+r "+keys+"/a.der", all[1])
 	chmod(t, keys+"/a.der", 0o666)
-	finds(t, Keys(cfg, me(), never), "fail others may write "+keys+"/a.der (-rw-rw-rw- … => chmod go-w "+keys+"/a.der, after a look", all[1])
+	finds(t, Keys(cfg, me(), never, nil), "fail others may write "+keys+"/a.der (-rw-rw-rw- … => chmod go-w "+keys+"/a.der, after a look", all[1])
 	chmod(t, keys+"/a.der", 0o644)
 	chmod(t, keys, 0o777)
-	finds(t, Keys(cfg, me(), never), "fail others may write "+keys+" (drwxrwxrwx", "fail others may write "+keys)
+	finds(t, Keys(cfg, me(), never, nil), "fail others may write "+keys+" (drwxrwxrwx", "fail others may write "+keys)
 	chmod(t, keys, 0o755)
 	file(t, keys+"/c.pem", "no key", 0o644)
-	finds(t, Keys(cfg, me(), never), "fail trusted keys: "+keys+"/c.pem: … => put the build server's public key there")
-	finds(t, Keys(config.Config{Trust: config.Trust{Keys: []string{dir + "/none/*.der"}}}, me(), never), "fail trusted keys: nothing matches")
+	finds(t, Keys(cfg, me(), never, nil), "fail trusted keys: "+keys+"/c.pem: … => put the build server's public key there")
+	finds(t, Keys(config.Config{Trust: config.Trust{Keys: []string{dir + "/none/*.der"}}}, me(), never, nil), "fail trusted keys: nothing matches")
+}
+
+func TestKeysInForce(t *testing.T) {
+	dir := folders(t)
+	a := key(t, dir+"/a.der")
+	cfg := config.Config{Trust: config.Trust{Keys: []string{dir + "/a.der"}}}
+	file := "ok trusts key " + a
+	for _, tt := range []struct {
+		name string
+		ring keyring.Report
+		want []string
+	}{
+		{"files alone", keyring.Report{Threshold: 1, Trusted: []keyring.Entry{{ID: a}}}, nil},
+		{"a document", keyring.Report{Version: 3, Threshold: 1, Trusted: []keyring.Entry{{ID: "b"}}, Revoked: []keyring.Entry{{ID: a}}},
+			[]string{"ok keyring document 3 is in force: trusted are b, revoked " + a}},
+		{"a revocation list", keyring.Report{Threshold: 1, Trusted: []keyring.Entry{{ID: "b"}}, Revoked: []keyring.Entry{{ID: a}}},
+			[]string{"ok trusted are b, revoked " + a}},
+		{"a foreign firmware", keyring.Report{Threshold: 1, Trusted: []keyring.Entry{{ID: a}}, Firmware: &keyring.Embedded{Key: "x"}},
+			[]string{`warn the firmware embeds key "x" … => ota-agent keys`}},
+		{"damaged copies", keyring.Report{Threshold: 1, Damaged: "neither copy can be read"},
+			[]string{"fail no key is trusted: neither copy can be read => ota-agent keys"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			finds(t, Keys(cfg, me(), time.Time{}, &tt.ring), append([]string{file}, tt.want...)...)
+		})
+	}
 }
 
 func TestState(t *testing.T) {

@@ -12,12 +12,14 @@ import (
 
 	"github.com/robot-platform/robot-ota/agent/internal/config"
 	"github.com/robot-platform/robot-ota/agent/internal/doctor"
+	"github.com/robot-platform/robot-ota/firmware/keyring"
 )
 
 // Keys looks at the files of trusted keys: that the agent can read them, that
 // nobody else can change them, and that the running agent has read them as they
-// are. started is when it was; zero: none runs.
-func Keys(cfg config.Config, agent Identity, started time.Time) doctor.Check {
+// are; and at the ring that the agent has made of them. started is when it was
+// started, zero: none runs; then ring is nil.
+func Keys(cfg config.Config, agent Identity, started time.Time, ring *keyring.Report) doctor.Check {
 	return doctor.Check{Name: "keys", About: "whose signatures count", Run: func(context.Context) []doctor.Finding {
 		if closed := keyFolders(cfg.Trust.Keys, agent); len(closed) > 0 {
 			return closed
@@ -34,11 +36,39 @@ func Keys(cfg config.Config, agent Identity, started time.Time) doctor.Check {
 		}
 		for _, path := range paths {
 			if info, err := os.Stat(path); err == nil && !started.IsZero() && info.ModTime().After(started) {
-				return append(findings, doctor.Doubt(restart, "%s was changed after the agent had started, which trusts what it held before", path))
+				findings = append(findings, doctor.Doubt(restart, "%s was changed after the agent had started, which trusts what it held before", path))
+				break
 			}
 		}
-		return findings
+		return append(findings, inForce(ring)...)
 	}}
+}
+
+// inForce tells what a keyring document and the revocations have made of the
+// files.
+func inForce(r *keyring.Report) []doctor.Finding {
+	if r == nil {
+		return nil
+	}
+	var findings []doctor.Finding
+	if r.Version > 0 || len(r.Revoked) > 0 {
+		said := fmt.Sprintf("keyring document %d is in force: trusted are %s", r.Version, list(keyring.IDs(r.Trusted)))
+		if r.Version == 0 {
+			said = fmt.Sprintf("trusted are %s", list(keyring.IDs(r.Trusted)))
+		}
+		if len(r.Revoked) > 0 {
+			said += ", revoked " + list(keyring.IDs(r.Revoked))
+		}
+		findings = append(findings, doctor.Good("%s", said))
+	}
+	for _, w := range r.Warnings() {
+		if len(r.Trusted) == 0 {
+			findings = append(findings, doctor.Bad("ota-agent keys shows them; operations.md, \"Change keys\", says how to come back", "%s", w))
+			continue
+		}
+		findings = append(findings, doctor.Doubt("ota-agent keys shows them", "%s", w))
+	}
+	return findings
 }
 
 // keyPatterns are the folders in which files are looked for by a pattern: one

@@ -93,6 +93,24 @@ func TestServer(t *testing.T) {
 	})
 	server(offer, v020, update.Check{}, "ok "+offer.Server.URL+" answers /v1/check: 0.2.1 instead of 0.2.0", "warn the server's certificate expires on … in 10 days => have it renewed")
 
+	// A hawkBit server is asked as one, with its kind of token.
+	hawk := updates(t, year, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/DEFAULT/controller/v1/r1" || r.Header.Get("Authorization") != "TargetToken secret" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("Content-Type", "application/hal+json")
+		fmt.Fprintf(w, `{"config":{"polling":{"sleep":"00:05:00"}},"_links":{"deploymentBase":{"href":"https://%s/DEFAULT/controller/v1/r1/deploymentBase/12?c=1"}}}`, r.Host)
+	})
+	hawk.Server.Source, hawk.Server.TokenFile = config.SourceHawkbit, t.TempDir()+"/token"
+	file(t, hawk.Server.TokenFile, "secret", 0o600)
+	server(hawk, v020, update.Check{}, "ok "+hawk.Server.URL+" answers as a hawkBit server: deployment 12", valid)
+	file(t, hawk.Server.TokenFile, "wrong", 0o600)
+	server(hawk, v020, update.Check{}, "fail ask the hawkBit server: … answered 401 Unauthorized => see that server.token_file")
+	own := updates(t, year, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") })
+	own.Server.Source = config.SourceHawkbit
+	server(own, v020, update.Check{}, "fail … => see that server.url, and tenant and controller_id")
+
 	// Where it is not known what runs, the server does not hear a wrong version.
 	unknown := updates(t, year, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/v1/manifest" || r.URL.RawQuery != "" {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/agent/internal/config"
 	"github.com/robot-platform/robot-ota/agent/internal/doctor"
+	"github.com/robot-platform/robot-ota/agent/internal/hawkbit"
 	"github.com/robot-platform/robot-ota/agent/internal/httpguard"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 	"github.com/robot-platform/robot-ota/agent/internal/updateserver"
@@ -54,13 +55,18 @@ func askServer(ctx context.Context, cfg config.Config, running compat.Version, a
 	}
 	guard, err := httpguard.New(httpguard.Config{
 		Server: u, AllowHosts: cfg.Server.AllowHosts, AllowPrivate: cfg.Server.AllowPrivate, CAFile: cfg.Server.CAFile,
-		TokenFile: cfg.Server.TokenFile, CertFile: cfg.Server.CertFile, KeyFile: cfg.Server.KeyFile, UserAgent: agent,
+		TokenFile: cfg.Server.TokenFile, TokenScheme: cfg.TokenScheme(), CertFile: cfg.Server.CertFile, KeyFile: cfg.Server.KeyFile, UserAgent: agent,
 	})
 	if err != nil {
 		return Answer{Err: err}
 	}
 	defer guard.CloseIdleConnections()
 	ear := &overhear{Client: guard, answer: &a}
+	if cfg.Server.Source == config.SourceHawkbit {
+		a.Asked = "as a hawkBit server"
+		a.Offer, a.Err = hawkbit.Ask(ctx, u, cfg.Server.Hawkbit.Tenant, cfg.HawkbitController(), ear)
+		return a
+	}
 	if running.IsZero() {
 		a.Asked = "/v1/manifest"
 		a.Offer, a.Err = manifest(ctx, ear, u)
@@ -172,6 +178,7 @@ func serverFault(cfg config.Config, err error) doctor.Finding {
 		status *httpguard.StatusError
 		cert   *httpguard.CertificateError
 		answer *updateserver.AnswerError
+		hawk   *hawkbit.AnswerError
 	)
 	switch {
 	case unseen(err):
@@ -180,6 +187,8 @@ func serverFault(cfg config.Config, err error) doctor.Finding {
 		return doctor.Bad("openssl s_client -connect "+hostPort(u)+" -showcerts shows it; server.ca_file names who may vouch for it", "%v", err)
 	case errors.As(err, &status):
 		return doctor.Bad(statusAdvice(status.Status), "%v", err)
+	case errors.As(err, &hawk):
+		return doctor.Bad("see that server.url, and tenant and controller_id in server.hawkbit, are those of the hawkBit server", "%v", err)
 	case errors.As(err, &answer):
 		return doctor.Bad("see that server.url is the update server's address, and what it publishes for this SKU: ota-fleet list", "%v", err)
 	}

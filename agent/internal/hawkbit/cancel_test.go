@@ -179,19 +179,21 @@ func TestTakenBackTooLate(t *testing.T) {
 		r.wait(time.Second)
 		r.ready()
 		r.flashes()
+		told := h.count("POST")
 		h.do(func() { a.inactive = true })
 		r.wait(10 * time.Minute)
 		if r.state() != update.Validating {
 			t.Fatalf("it is in %s", r.state())
 		}
-		told := h.count("POST")
 		for i := range 10 { // it goes on for long, and nobody wants to know
 			r.moves(float64(i) / 10)
 			r.wait(time.Minute)
 		}
-		if n := h.count("POST"); n != told || r.cancels != 0 {
+		// One brought the 410 home, unless the progress was just not worth one.
+		if n := h.count("POST"); n > told+1 || r.cancels != 0 {
 			t.Errorf("%d more feedbacks, %d cancels", n-told, r.cancels)
 		}
+		told = h.count("POST")
 		r.passes()
 		r.wait(time.Hour)
 		if n := h.count("POST"); n != told+1 {

@@ -94,6 +94,8 @@ type Facts struct {
 	Command     Motion
 	Diagnostics map[string]Diagnostic
 	Firmware    Firmware
+	Conditions  Conditions
+	Dock        Dock
 	DTLS        DTLS
 	Heard       Counts
 }
@@ -112,7 +114,7 @@ type DTLS struct {
 type Counts struct{ Odometry, Diagnostics, Battery uint64 }
 
 // Observation is one thing heard: Battery, EStop, Odometry, Command,
-// Diagnostic, Firmware or DTLS.
+// Diagnostic, Firmware, Conditions, Dock or DTLS.
 type Observation interface{ on(f *Facts) }
 
 // Odometry is a Motion that was measured.
@@ -121,10 +123,16 @@ type Odometry Motion
 // Command is a Motion that was asked for.
 type Command Motion
 
-func (e EStop) on(f *Facts)    { f.EStop = e }
-func (c Command) on(f *Facts)  { f.Command = Motion(c) }
-func (w Firmware) on(f *Facts) { f.Firmware = w }
-func (d DTLS) on(f *Facts)     { f.DTLS = d }
+func (e EStop) on(f *Facts)   { f.EStop = e }
+func (c Command) on(f *Facts) { f.Command = Motion(c) }
+func (d DTLS) on(f *Facts)    { f.DTLS = d }
+
+func (w Firmware) on(f *Facts) {
+	if w.anew(f.Firmware) {
+		f.Conditions = Conditions{}
+	}
+	f.Firmware = w
+}
 
 func (b Battery) on(f *Facts) {
 	f.Battery = b

@@ -44,6 +44,7 @@ type Keys struct {
 	Version, Protocol, AppSHA256, Slot, OTAState     string
 	BootCount, ResetReason, Safety, Motors, SelfTest string
 	SigningKey                                       string
+	RSSI, Thermal                                    string // of Conditions
 }
 
 // DefaultKeys are the names that the fleet's firmware uses.
@@ -52,6 +53,7 @@ func DefaultKeys() Keys {
 		Version: "firmware_version", Protocol: "protocol_version", AppSHA256: "app_sha256",
 		Slot: "slot", OTAState: "ota_state", BootCount: "boot_count", ResetReason: "reset_reason",
 		Safety: "safety_state", Motors: "motors", SelfTest: "self_test", SigningKey: "signing_key",
+		RSSI: "wifi_rssi", Thermal: "thermal",
 	}
 }
 

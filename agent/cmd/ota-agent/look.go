@@ -131,6 +131,7 @@ func (a *app) checkConfig(path string) error {
 	for _, l := range base.Lists {
 		a.warn("%s: %d revoked: %v", l.Name, len(l.IDs), l.IDs)
 	}
+	a.tellWindows(cfg, time.Now())
 	a.warn("%s: no faults", path)
 	return nil
 }

@@ -20,14 +20,12 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/httpguard"
 	"github.com/robot-platform/robot-ota/agent/internal/journal"
 	"github.com/robot-platform/robot-ota/agent/internal/mqttlink"
-	"github.com/robot-platform/robot-ota/agent/internal/preflight"
 	"github.com/robot-platform/robot-ota/agent/internal/robot"
 	"github.com/robot-platform/robot-ota/agent/internal/rosnode"
 	"github.com/robot-platform/robot-ota/agent/internal/schedule"
 	"github.com/robot-platform/robot-ota/agent/internal/serialport"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 	"github.com/robot-platform/robot-ota/agent/internal/watch"
-	"github.com/robot-platform/robot-ota/firmware/compat"
 	"github.com/robot-platform/robot-ota/firmware/image"
 )
 
@@ -205,17 +203,12 @@ func (a agent) chip() (*esp32.Chip, error) {
 
 func (a agent) engineConfig() engine.Config {
 	chip, _ := image.ParseChip(a.cfg.Serial.Chip) // validated with the configuration
-	gates := a.cfg.Gates
 	trial := watch.DefaultTrialPolicy()
 	trial.Window, trial.BootTimeout = a.cfg.Trial.Window.Std(), a.cfg.Trial.BootTimeout.Std()
 	trial.SelfConfirm = a.cfg.Trial.Confirm == config.ConfirmFirmware
 	return engine.Config{
 		Chip: chip, SKU: a.cfg.Robot.SKU,
-		Gates: preflight.Policy{
-			MinBattery: gates.MinBattery, Mains: a.cfg.Robot.MainsPowered, Fresh: gates.Fresh.Std(),
-			MaxLinear: gates.MaxLinear, MaxAngular: gates.MaxAngular, NeedOdometry: gates.NeedOdometry,
-			Companion: a.cfg.Robot.CompanionVersion, Table: compat.DefaultTable(),
-		},
+		Gates: a.cfg.Policy(),
 		Trial: trial, Observe: watch.DefaultObservePolicy(), ObserveFor: a.cfg.ObserveFor.Std(), Baud: a.cfg.Serial.Baud,
 	}
 }
@@ -225,8 +218,8 @@ func (a agent) ears() rosnode.Config {
 	t := a.cfg.ROS.Topics
 	return rosnode.Config{
 		RobotID: a.cfg.Robot.ID, Version: a.version, Namespace: a.cfg.ROS.Namespace, Args: append([]string{os.Args[0]}, a.rosArgs...),
-		Topics:         rosnode.Topics{Battery: t.Battery, EStop: t.EStop, Odom: t.Odom, CmdVel: t.CmdVel, Diagnostics: t.Diagnostics},
-		FirmwareStatus: a.cfg.FirmwareStatus(), Keys: a.cfg.FirmwareKeys(),
+		Topics:         rosnode.Topics{Battery: t.Battery, EStop: t.EStop, Odom: t.Odom, CmdVel: t.CmdVel, Diagnostics: t.Diagnostics, Dock: t.Dock},
+		FirmwareStatus: a.cfg.FirmwareStatus(), SystemStatus: a.cfg.SystemStatus(), Keys: a.cfg.FirmwareKeys(),
 	}
 }
 

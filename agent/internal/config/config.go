@@ -151,15 +151,6 @@ type Trial struct {
 	Confirm     Confirmer `yaml:"confirm"`
 }
 
-// Gates decide when the robot may be updated.
-type Gates struct {
-	MinBattery   float64  `yaml:"min_battery"`   // fraction that must be exceeded, 0-0.99
-	Fresh        Duration `yaml:"fresh"`         // age up to which a reading counts, 500 ms - 5 min
-	MaxLinear    float64  `yaml:"max_linear"`    // standing still, m/s, 0-1
-	MaxAngular   float64  `yaml:"max_angular"`   // standing still, rad/s, 0-1
-	NeedOdometry bool     `yaml:"need_odometry"` // no odometry at all means not now
-}
-
 // ROS names what is subscribed to. Names without a leading slash follow the
 // node's namespace.
 type ROS struct {
@@ -169,7 +160,10 @@ type ROS struct {
 	// FirmwareStatus is the name of the firmware's own DiagnosticStatus;
 	// {robot_id} in it stands for the robot's id.
 	FirmwareStatus string `yaml:"firmware_status"`
-	Keys           Keys   `yaml:"keys"`
+	// SystemStatus is the DiagnosticStatus in which the firmware may tell of
+	// Wi-Fi and heat, besides its own; {robot_id} as above.
+	SystemStatus string `yaml:"system_status"`
+	Keys         Keys   `yaml:"keys"`
 }
 
 // Topics of the robot.
@@ -179,9 +173,11 @@ type Topics struct {
 	Odom        string `yaml:"odom"`
 	CmdVel      string `yaml:"cmd_vel"`
 	Diagnostics string `yaml:"diagnostics"`
+	Dock        string `yaml:"dock"` // "": the battery tells whether the robot is docked
 }
 
-// Keys names the values in the firmware's own DiagnosticStatus.
+// Keys names the values in the firmware's own DiagnosticStatus; those of Wi-Fi
+// and heat in its SystemStatus as well.
 type Keys struct {
 	Version     string `yaml:"version"`
 	Protocol    string `yaml:"protocol"`
@@ -194,6 +190,8 @@ type Keys struct {
 	Motors      string `yaml:"motors"`
 	SelfTest    string `yaml:"self_test"`
 	SigningKey  string `yaml:"signing_key"`
+	WiFiRSSI    string `yaml:"wifi_rssi"`
+	Thermal     string `yaml:"thermal"`
 }
 
 // MQTT is the line to the fleet's broker.
@@ -238,17 +236,19 @@ func Default() Config {
 		MicroROS:   MicroROS{Unit: "micro_ros_agent.service"},
 		Trial:      Trial{Window: Duration(30 * time.Second), BootTimeout: Duration(time.Minute), Confirm: ConfirmFirmware},
 		ObserveFor: Duration(24 * time.Hour),
-		Gates:      Gates{MinBattery: 0.5, Fresh: Duration(5 * time.Second), MaxLinear: 0.01, MaxAngular: 0.02},
+		Gates:      defaultGates(),
 		ROS: ROS{
 			Topics: Topics{
 				Battery: "battery_state", EStop: "emergency_stop_state", Odom: "odom",
 				CmdVel: "cmd_vel", Diagnostics: "/diagnostics",
 			},
 			FirmwareStatus: robotID + "/firmware",
+			SystemStatus:   robotID + "/system",
 			Keys: Keys{
 				Version: "firmware_version", Protocol: "protocol_version", AppSHA256: "app_sha256",
 				Slot: "slot", OTAState: "ota_state", BootCount: "boot_count", ResetReason: "reset_reason",
 				SafetyState: "safety_state", Motors: "motors", SelfTest: "self_test", SigningKey: "signing_key",
+				WiFiRSSI: "wifi_rssi", Thermal: "thermal",
 			},
 		},
 		MQTT: MQTT{KeepAlive: Duration(30 * time.Second)},
@@ -265,12 +265,18 @@ func (c Config) FirmwareStatus() string {
 	return strings.ReplaceAll(c.ROS.FirmwareStatus, robotID, c.Robot.ID)
 }
 
+// SystemStatus is the name of the DiagnosticStatus in which the firmware may
+// tell of its surroundings.
+func (c Config) SystemStatus() string {
+	return strings.ReplaceAll(c.ROS.SystemStatus, robotID, c.Robot.ID)
+}
+
 // FirmwareKeys are the names of the values in it.
 func (c Config) FirmwareKeys() robot.Keys {
 	k := c.ROS.Keys
 	return robot.Keys{
 		Version: k.Version, Protocol: k.Protocol, AppSHA256: k.AppSHA256, Slot: k.Slot, OTAState: k.OTAState,
 		BootCount: k.BootCount, ResetReason: k.ResetReason, Safety: k.SafetyState, Motors: k.Motors, SelfTest: k.SelfTest,
-		SigningKey: k.SigningKey,
+		SigningKey: k.SigningKey, RSSI: k.WiFiRSSI, Thermal: k.Thermal,
 	}
 }

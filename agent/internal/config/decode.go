@@ -72,6 +72,10 @@ func (d *decoder) section(n ast.Node, path string, into reflect.Value) {
 			d.section(it.Value(), p, f)
 			continue
 		}
+		if f.Kind() == reflect.Slice && section(f.Type().Elem()) {
+			d.sections(it.Value(), p, f)
+			continue
+		}
 		if tok := it.Value().GetToken(); tok != nil && it.Value().Type() != ast.NullType {
 			d.at[p] = placeOf(tok)
 		}

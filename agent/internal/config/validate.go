@@ -46,7 +46,7 @@ func (v validator) config(c Config) {
 	between(v, "trial.boot_timeout", c.Trial.BootTimeout, Duration(time.Second), Duration(10*time.Minute), "")
 	oneOf(v, "trial.confirm", c.Trial.Confirm, ConfirmFirmware, ConfirmAgent)
 	between(v, "observe_for", c.ObserveFor, 0, 30*day, "")
-	v.gates(c.Gates)
+	v.gates(c)
 	v.ros(c.ROS)
 	v.dtls(c.DTLS)
 	v.mqtt(c.MQTT)
@@ -192,13 +192,6 @@ func (v validator) command(key string, argv []string) {
 	}
 }
 
-func (v validator) gates(g Gates) {
-	between(v, "gates.min_battery", g.MinBattery, 0, 0.99, " (a fraction: 0.5 is 50 %)")
-	between(v, "gates.fresh", g.Fresh, Duration(500*time.Millisecond), Duration(5*time.Minute), "")
-	between(v, "gates.max_linear", g.MaxLinear, 0, 1, " (m/s)")
-	between(v, "gates.max_angular", g.MaxAngular, 0, 1, " (rad/s)")
-}
-
 // topicPattern is ROS 2's rule for names, without substitutions.
 var topicPattern = regexp.MustCompile(`^/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*$`)
 
@@ -208,12 +201,20 @@ func (v validator) ros(r ROS) {
 	}
 	topics := reflect.ValueOf(r.Topics)
 	for i := range topics.NumField() {
-		if name := topics.Field(i).String(); len(name) > 200 || !topicPattern.MatchString(name) {
-			v.wrong("ros.topics."+key(topics.Type().Field(i)), "%q is no name of a topic: want one such as /odom", clip(name))
+		k := key(topics.Type().Field(i))
+		name := topics.Field(i).String()
+		if k == "dock" && name == "" {
+			continue
+		}
+		if len(name) > 200 || !topicPattern.MatchString(name) {
+			v.wrong("ros.topics."+k, "%q is no name of a topic: want one such as /odom", clip(name))
 		}
 	}
 	if r.FirmwareStatus == "" || len(r.FirmwareStatus) > 200 {
 		v.wrong("ros.firmware_status", "want the name of the firmware's own status, such as %s/firmware", robotID)
+	}
+	if r.SystemStatus == "" || len(r.SystemStatus) > 200 {
+		v.wrong("ros.system_status", "want the name of the status that tells of Wi-Fi and heat, such as %s/system", robotID)
 	}
 	names := reflect.ValueOf(r.Keys)
 	for i := range names.NumField() {

@@ -72,7 +72,10 @@ type Config struct {
 	// FirmwareStatus is the name of the firmware's own DiagnosticStatus, Keys
 	// the names of its values.
 	FirmwareStatus string
-	Keys           robot.Keys
+	// SystemStatus is another DiagnosticStatus in which it may tell of its
+	// Conditions.
+	SystemStatus string
+	Keys         robot.Keys
 	// Parameters are served as the node's own.
 	Parameters []Parameter
 	// Vitals are further values of the agent's own diagnostics; nil: none. It
@@ -89,6 +92,8 @@ type Vital struct{ Key, Value string }
 // Topics of the robot. Names without a leading slash follow the namespace.
 type Topics struct {
 	Battery, EStop, Odom, CmdVel, Diagnostics string
+	// Dock is a std_msgs/Bool; "": there is none.
+	Dock string
 }
 
 // DefaultTopics are the fleet's.
@@ -106,6 +111,9 @@ func (c Config) filled() Config {
 	}
 	if c.FirmwareStatus == "" {
 		c.FirmwareStatus = c.RobotID + "/firmware"
+	}
+	if c.SystemStatus == "" {
+		c.SystemStatus = c.RobotID + "/system"
 	}
 	if c.Keys == (robot.Keys{}) {
 		c.Keys = robot.DefaultKeys()

@@ -24,11 +24,12 @@ type intake struct {
 	robotID  string
 	own      string // the agent's own DiagnosticStatus
 	firmware string // the firmware's own DiagnosticStatus
+	system   string // another one of its
 	keys     robot.Keys
 }
 
 func newIntake(c Config) intake {
-	return intake{robotID: c.RobotID, own: c.ownStatus(), firmware: c.FirmwareStatus, keys: c.Keys}
+	return intake{robotID: c.RobotID, own: c.ownStatus(), firmware: c.FirmwareStatus, system: c.SystemStatus, keys: c.Keys}
 }
 
 // status is a diagnostic_msgs/DiagnosticStatus.
@@ -45,7 +46,7 @@ func (i intake) concerns(name string) bool {
 	if name == i.own {
 		return false
 	}
-	return name == i.firmware || strings.HasPrefix(name, i.robotID+"/")
+	return name == i.firmware || name == i.system || strings.HasPrefix(name, i.robotID+"/")
 }
 
 // stranger is the id of another robot that a status tells of, by the names that
@@ -67,14 +68,20 @@ func (i intake) diagnostic(s status, now time.Time) ([]robot.Observation, error)
 		level = robot.Error
 	}
 	d := robot.Diagnostic{Name: s.name, Level: level, Message: s.message, Values: s.values, At: now}
-	if s.name != i.firmware {
-		return []robot.Observation{d}, nil
+	out := []robot.Observation{d}
+	if s.name == i.firmware {
+		w, err := robot.FirmwareFrom(d, i.keys)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, w) // before its conditions: with another firmware the old ones end
 	}
-	w, err := robot.FirmwareFrom(d, i.keys)
-	if err != nil {
-		return []robot.Observation{d}, err
+	if s.name == i.firmware || s.name == i.system {
+		if c, told := robot.ConditionsFrom(d, i.keys); told {
+			out = append(out, c)
+		}
 	}
-	return []robot.Observation{d, w}, nil
+	return out, nil
 }
 
 // The values of sensor_msgs/BatteryState's power_supply_status that mean that

@@ -34,6 +34,26 @@ func TestDiagnosticLevels(t *testing.T) {
 	}
 }
 
+// Wi-Fi and heat are read where the firmware tells of them, and come after the
+// firmware, with which those of the one before end.
+func TestConditions(t *testing.T) {
+	i := newIntake(Config{RobotID: "r1", SystemStatus: "board"}.filled())
+	told := map[string]string{"firmware_version": "0.2.1", "wifi_rssi": "-52", "thermal": "ok"}
+	for name, want := range map[string]int{"r1/firmware": 3, "board": 2, "r1/system": 1, "r1/wifi": 1} {
+		got, err := i.diagnostic(status{name: name, values: told}, noon)
+		if err != nil || len(got) != want {
+			t.Errorf("%s: %v, %v", name, got, err)
+			continue
+		}
+		if c, is := got[len(got)-1].(robot.Conditions); is != (want > 1) || is && (c.RSSI != robot.Value{Text: "-52", At: noon} || c.Thermal.Text != "ok") {
+			t.Errorf("%s: %+v", name, got[len(got)-1])
+		}
+	}
+	if !i.concerns("board") {
+		t.Error("the status that is configured is not listened to")
+	}
+}
+
 func TestMotion(t *testing.T) {
 	m := motion([3]float64{3, 4, 12}, [3]float64{0, 0, -2}, noon)
 	if m.Linear != 13 || m.Angular != 2 || !m.At.Equal(noon) {

@@ -36,6 +36,12 @@ type rig struct {
 func start(t *testing.T, cfg Config) *rig {
 	t.Helper()
 	rostest.Domain(t)
+	return startIn(t, cfg)
+}
+
+// startIn is start in the domain that the test has already.
+func startIn(t *testing.T, cfg Config) *rig {
+	t.Helper()
 	r := &rig{t: t, agent: newFakeAgent(), board: robot.NewBoard()}
 	cfg.RobotID = "r1"
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))

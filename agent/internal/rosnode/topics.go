@@ -62,6 +62,7 @@ func (n *Node) subscribe(node *rcl.Node) error {
 			errs = append(errs, rcl.Subscribe(node, s.name, diagnostic_msgs.DiagnosticArrayTypeSupport, s.qos, n.onDiagnostics, n.complain))
 		}
 	}
+	errs = append(errs, n.subscribeDock(node))
 	return errors.Join(errs...)
 }
 

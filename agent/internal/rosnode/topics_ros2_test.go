@@ -71,6 +71,32 @@ func TestFactsReachTheBoard(t *testing.T) {
 	}
 }
 
+// The dock may be latched, and have spoken long before the agent came, or speak
+// again and again.
+func TestTheDockReachesTheBoard(t *testing.T) {
+	const kind = "std_msgs/msg/Bool"
+	first := start(t, Config{Topics: Topics{Dock: "docked"}})
+	c := rostest.NewClient(t)
+	for i, qos := range []string{"latched", "reliable", "best_effort"} {
+		is := i%2 == 0
+		c.Ask(publish("/docked", kind, qos, map[string]any{"data": is}), nil)
+		eventually(t, qos, func() bool { d := first.board.Facts().Dock; return !d.At.IsZero() && d.Docked == is })
+	}
+}
+
+func TestALatchedDockIsHeardByWhoComesLate(t *testing.T) {
+	rostest.Domain(t)
+	c := rostest.NewClient(t)
+	c.Send(map[string]any{"do": "read", "topic": "/docked", "type": "std_msgs/msg/Bool", "count": 1, "within": 10})
+	speaker := rostest.NewClient(t)
+	speaker.Ask(publish("/docked", "std_msgs/msg/Bool", "latched", map[string]any{"data": true}), nil)
+	if err := c.Receive(nil); err != nil { // it has spoken, and will not again
+		t.Fatal(err)
+	}
+	r := startIn(t, Config{Topics: Topics{Dock: "docked"}})
+	eventually(t, "the dock", func() bool { return r.board.Facts().Dock.Docked })
+}
+
 func TestDiagnosticsReachTheBoard(t *testing.T) {
 	r := start(t, Config{})
 	c := rostest.NewClient(t)

@@ -39,6 +39,7 @@ func addTrigger(c *cobra.Command, t *control.Trigger) {
 	c.Flags().StringVar(&t.SHA256, "sha256", "", "SHA-256 of the signed file, 64 hex `DIGITS`")
 	c.Flags().StringVar(&t.Version, "version", "", "the `VERSION` that must come out, such as 0.2.1")
 	c.Flags().BoolVar(&t.Force, "force", false, "also an older version, or one that failed on this robot before; opens no gate")
+	c.Flags().BoolVar(&t.AnyTime, "any-time", false, "also outside of the maintenance windows (gates.maintenance); opens no other gate")
 }
 
 func (a *app) triggerCommand() *cobra.Command {
@@ -59,6 +60,11 @@ readable for the agent's user; the image is verified like any other.
 
 The progress is shown until the new firmware is confirmed, refused or put back.
 Ctrl-C only stops showing it: the update goes on.
+
+An update that the robot's gates hold back (battery, emergency stop, motion,
+maintenance window, …) waits, says for what, and goes on by itself. One that
+waits for its window can begin at once: ota-agent cancel, then trigger again
+with --any-time.
 
 ` + exitHelp,
 		Example: `  ota-agent trigger

@@ -40,7 +40,7 @@ func (s *Server) start(w http.ResponseWriter, r *http.Request, t Trigger) {
 		return
 	}
 	id, err := s.engine.Trigger(r.Context(), req)
-	s.note(r, "trigger", err, "url", req.URL, "version", req.Version, "force", req.Force, "job", id)
+	s.note(r, "trigger", err, "url", req.URL, "version", req.Version, "force", req.Force, "any_time", req.AnyTime, "job", id)
 	s.conclude(w, r, Started{JobID: id}, err)
 }
 

@@ -16,6 +16,7 @@ type Trigger struct {
 	SHA256  string `json:"sha256,omitempty"` // of the signed file, hex
 	Version string `json:"version,omitempty"`
 	Force   bool   `json:"force,omitempty"`
+	AnyTime bool   `json:"any_time,omitempty"` // outside of the maintenance windows as well
 }
 
 // Rollback asks for the firmware before the last update.
@@ -69,7 +70,7 @@ func (p *Problem) Error() string { return p.Detail }
 
 // request turns what was sent into what the engine takes.
 func (t Trigger) request() (update.Request, error) {
-	r := update.Request{URL: t.URL, SHA256: t.SHA256, Force: t.Force, Origin: update.FromCLI}.Normalized()
+	r := update.Request{URL: t.URL, SHA256: t.SHA256, Force: t.Force, AnyTime: t.AnyTime, Origin: update.FromCLI}.Normalized()
 	if v := strings.TrimSpace(t.Version); v != "" {
 		var err error
 		if r.Version, err = compat.ParseVersion(v); err != nil {

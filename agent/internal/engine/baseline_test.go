@@ -141,6 +141,7 @@ func TestAnOperatorAnnouncesStopsByAnInhibitor(t *testing.T) {
 			if err := e.Inhibit(t.Context(), owner, "brake test", time.Minute); err != nil {
 				t.Fatal(err)
 			}
+			time.Sleep(130 * time.Millisecond) // between two words of the robot
 			r.board.Post(robot.EStop{Stopped: true, State: robot.EStopStopped, Reason: "button", At: time.Now()})
 			time.Sleep(time.Minute)
 			if s := e.Status(); s.State != want {

@@ -5,10 +5,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
-	"github.com/robot-platform/robot-ota/agent/internal/preflight"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 	"github.com/robot-platform/robot-ota/firmware/compat"
 	"github.com/robot-platform/robot-ota/firmware/image"
@@ -199,41 +197,4 @@ func (e *Engine) prove(ctx context.Context, m update.Memory) (image.Verified, er
 	}
 	e.verified = v
 	return v, nil
-}
-
-// gates asks preflight about this job now.
-func (e *Engine) gates(j update.Job, now time.Time) []preflight.Reason {
-	c := preflight.Candidate{Version: target(j), Protocol: j.Offer.Protocol}
-	return preflight.Check(e.ports.Robot.Facts(), e.inhibitors.held(now), c, e.policy(), now)
-}
-
-// askEvery is how often the gates are asked while an update waits.
-const askEvery = 500 * time.Millisecond
-
-func (e *Engine) askGates(ctx context.Context, m update.Memory, out emit) error {
-	tick := time.NewTicker(askEvery)
-	defer tick.Stop()
-	var said []preflight.Reason
-	for {
-		e.pulse.beat(0)
-		reasons := e.gates(m.Job, time.Now())
-		if len(reasons) == 0 {
-			out(update.Clear{})
-			return nil
-		}
-		e.board.hold(reasons)
-		if !sameGates(said, reasons) { // numbers that wobble are not worth a write to the disk
-			said = reasons
-			out(update.Blocked{Reasons: reasons})
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func sameGates(a, b []preflight.Reason) bool {
-	return slices.EqualFunc(a, b, func(x, y preflight.Reason) bool { return x.Code == y.Code })
 }

@@ -22,21 +22,6 @@ const (
 	reconnectPause = time.Second
 )
 
-func (e *Engine) takeLine(ctx context.Context, m update.Memory, out emit) error {
-	if reasons := e.gates(m.Job, time.Now()); len(reasons) > 0 {
-		out(update.Blocked{Reasons: reasons})
-		return nil
-	}
-	if err := e.proveAgain(ctx, m); err != nil {
-		return err
-	}
-	if err := e.ports.Line.Take(ctx); err != nil {
-		return fmt.Errorf("take the serial line: %w", err)
-	}
-	out(update.LineTaken{})
-	return nil
-}
-
 // connect brings the chip into its loader and reads what it holds. Everything
 // that telemetry said is checked against the chip itself.
 func (e *Engine) connect(ctx context.Context, m update.Memory, out emit) error {

@@ -31,7 +31,7 @@ func (e *Engine) Plan(ctx context.Context, r update.Request) (update.Plan, error
 	}
 	p.Target = offer.Version
 	p.Estimate = e.estimate(offer.Size)
-	p.Reasons = e.gates(update.Job{Offer: offer}, time.Now())
+	p.Reasons = e.shut(update.Job{Request: r, Offer: offer}, time.Now())
 	p.WouldUpdate, p.Message = e.planned(r, offer, p)
 	return p, nil
 }
@@ -85,5 +85,5 @@ func (e *Engine) estimate(size int64) time.Duration {
 		size = usualImage
 	}
 	wire := float64(size) * deflated * bitsPerByte / float64(max(e.cfg.Baud, 1))
-	return (overhead + e.cfg.Trial.Window + time.Duration(wire*float64(time.Second))).Round(time.Second)
+	return (overhead + e.policy().Settle + e.cfg.Trial.Window + time.Duration(wire*float64(time.Second))).Round(time.Second)
 }

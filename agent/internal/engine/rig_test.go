@@ -62,7 +62,9 @@ type rig struct {
 	log      []string       // operations in order
 	battery  float64
 	moving   float64
-	next     nature // of the image that is offered
+	stopped  bool    // by the emergency stop
+	driven   float64 // by commands
+	next     nature  // of the image that is offered
 	file     []byte
 	keys     image.Keyring
 	mem      update.Memory
@@ -73,6 +75,8 @@ type rig struct {
 	dieAt    string // state or operation at which the agent dies
 	frozen   bool   // the agent is dead: nothing it still does has an effect
 	onSave   func(update.State)
+	onOp     func(op string)         // at its begin, without the lock
+	gates    func(*preflight.Policy) // changes the engine's policy
 	steps    []step
 }
 
@@ -130,7 +134,8 @@ func (r *rig) words() []robot.Observation {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	out := []robot.Observation{robot.Battery{Fraction: r.battery, At: now}, robot.EStop{At: now}, robot.Odometry{Linear: r.moving, At: now}}
+	out := []robot.Observation{robot.Battery{Fraction: r.battery, At: now}, robot.EStop{Stopped: r.stopped, At: now},
+		robot.Odometry{Linear: r.moving, At: now}, robot.Command{Linear: r.driven, At: now}}
 	if r.running < 0 || !r.owner {
 		return out
 	}
@@ -216,6 +221,12 @@ func (r *rig) done(name string) error {
 
 // op notes an operation and fails it if it was told to.
 func (r *rig) op(ctx context.Context, name string) error {
+	r.mu.Lock()
+	begun := r.onOp
+	r.mu.Unlock()
+	if begun != nil {
+		begun(name)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.frozen {
@@ -435,6 +446,9 @@ func (r *rig) engine(ctx context.Context) (*engine.Engine, func()) {
 	cfg.Gates.Companion = compat.Version{Minor: 2}
 	r.mu.Lock()
 	m := r.mem
+	if r.gates != nil {
+		r.gates(&cfg.Gates)
+	}
 	r.mu.Unlock()
 	e := engine.New(cfg, engine.Ports{Source: r, Images: r, Line: r, Chip: r, Robot: r, Journal: r, Observer: r}, m, slog.New(slog.DiscardHandler))
 	run, cancel := context.WithCancel(ctx)

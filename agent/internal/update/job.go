@@ -79,8 +79,11 @@ type Request struct {
 	Version compat.Version `json:"version,omitzero"`
 	// Force lets an operator go back to an older version, or try one again
 	// that failed on this robot. It opens no other gate.
-	Force  bool   `json:"force,omitempty"`
-	Origin Origin `json:"origin"`
+	Force bool `json:"force,omitempty"`
+	// AnyTime lets the update begin outside of the robot's maintenance windows.
+	// It opens no other gate.
+	AnyTime bool   `json:"any_time,omitempty"`
+	Origin  Origin `json:"origin"`
 	// Command is the id that the sender gave, so that one delivered twice
 	// acts once.
 	Command string `json:"command,omitempty"`

@@ -13,6 +13,10 @@ const (
 	MaxAttempts = 3
 	// MaxRestarts of the agent within one job, until it is confirmed.
 	MaxRestarts = 5
+	// steady is how long an agent must have waited with a job for that not to be
+	// what ended it: a robot that is switched off every evening may wait for its
+	// maintenance window for weeks.
+	steady = time.Minute
 	// maxBad versions remembered.
 	maxBad = 64
 )
@@ -267,6 +271,9 @@ func (s *step) restarted() {
 		return
 	case Checking, Downloading, Verifying, Waiting, Handover, Connecting, Writing, Attesting, Booting, Validating:
 	}
+	if j.State == Waiting && s.now.Sub(j.Since) >= steady {
+		j.Restarts = 0
+	}
 	j.Restarts++
 	if j.Switched && j.Restarts > MaxRestarts {
 		s.abandon(CodeInterrupted, fmt.Sprintf("the agent was restarted %d times during this update", j.Restarts))
@@ -288,10 +295,12 @@ func (s *step) restarted() {
 	case Verifying:
 		s.enter(Verifying, DoVerify)
 	default: // nothing was switched: give the chip back, then ask the gates anew
+		reasons := j.Reasons // "since when" survives
 		if s.m.Held {
 			s.enter(Waiting, DoRelease)
 		} else {
 			s.enter(Waiting, DoAskGates)
 		}
+		j.Reasons = reasons
 	}
 }

@@ -237,6 +237,32 @@ func TestRetriesAreBounded(t *testing.T) {
 	}
 }
 
+// A robot that is switched off every evening waits for weeks, and remembers
+// since when; an agent that dies as soon as it waits does not go on for ever.
+func TestWaitingIsNoFailure(t *testing.T) {
+	low := []preflight.Reason{{Code: preflight.OutsideWindow, Since: noon}}
+	m, _ := run(t, until(t, Waiting), Blocked{low})
+	now := noon
+	for day := range 30 {
+		now = now.Add(24 * time.Hour)
+		var effects []Effect
+		var err error
+		if m, effects, err = Next(m, Restarted{}, now); err != nil || m.Job.State != Waiting || !slices.Equal(effects, []Effect{DoAskGates}) {
+			t.Fatalf("day %d: %s, %v, %v", day, m.Job.State, effects, err)
+		}
+		if !slices.Equal(m.Job.Reasons, low) {
+			t.Fatalf("day %d: reasons %+v", day, m.Job.Reasons)
+		}
+	}
+	for range MaxRestarts {
+		now = now.Add(steady - time.Second)
+		m, _, _ = Next(m, Restarted{}, now)
+	}
+	if m.Job.State != Failed || m.Job.Failure.Code != CodeRestarts {
+		t.Errorf("an agent that dies again and again: %s", m.Job.State)
+	}
+}
+
 func TestATrialThatNeverGetsToItsEnd(t *testing.T) {
 	m := until(t, Validating)
 	for range MaxRestarts {

@@ -100,7 +100,11 @@ func (e *Engine) News() (<-chan struct{}, func()) {
 
 // Trigger notes the request.
 func (e *Engine) Trigger(_ context.Context, r update.Request) (string, error) {
-	return e.job(e.ask("trigger url=%s sha256=%s version=%s force=%t origin=%s", r.URL, r.SHA256, r.Version, r.Force, r.Origin))
+	anyTime := ""
+	if r.AnyTime {
+		anyTime = " any_time=true"
+	}
+	return e.job(e.ask("trigger url=%s sha256=%s version=%s force=%t%s origin=%s", r.URL, r.SHA256, r.Version, r.Force, anyTime, r.Origin))
 }
 
 // Plan answers Planned.

@@ -39,6 +39,21 @@ type (
 	Charge struct {
 		Fraction float64 `json:"fraction"`
 		Charging bool    `json:"charging"`
+		Unknown  bool    `json:"unknown"` // its driver does not know: NaN
+	}
+	// Dock puts the robot on its dock or takes it off.
+	Dock struct {
+		Docked bool `json:"docked"`
+	}
+	// Health is the status ID/system.
+	Health struct {
+		Level   uint8  `json:"level"` // 0 ok, 1 warn, 2 error, 3 stale
+		Message string `json:"message"`
+	}
+	// Mute keeps topics and statuses from being published, all others not: see
+	// Mutable.
+	Mute struct {
+		Names []string `json:"names"`
 	}
 )
 
@@ -46,7 +61,8 @@ type (
 const maxBody = 64 << 10
 
 // Control is the HTTP API of a robot. GET /state and /flash tell; POST
-// /reset, /power, /cable, /faults, /battery, /estop and /velocity do.
+// /reset, /power, /cable, /faults, /battery, /estop, /velocity, /dock, /wifi,
+// /thermal, /health and /mute do.
 func Control(r *Robot, links map[string]string) http.Handler {
 	m := http.NewServeMux()
 	m.HandleFunc("GET /state", func(w http.ResponseWriter, _ *http.Request) {
@@ -89,9 +105,16 @@ func Control(r *Robot, links map[string]string) http.Handler {
 		return nil
 	})
 	handle(m, "/faults", func(q espsim.Faults) error { r.chip.SetFaults(q); return nil })
-	handle(m, "/battery", func(q Charge) error { return r.SetBattery(q.Fraction, q.Charging) })
+	handle(m, "/battery", r.SetCharge)
 	handle(m, "/estop", r.SetEStop)
 	handle(m, "/velocity", func(q Twist) error { return r.SetVelocity(q.Linear, q.Angular) })
+	handle(m, "/dock", func(q Dock) error { return r.Surround(func(s *Surroundings) { s.Docked = q.Docked }) })
+	handle(m, "/wifi", func(q Reported) error { return r.Surround(func(s *Surroundings) { s.WiFi = q }) })
+	handle(m, "/thermal", func(q Reported) error { return r.Surround(func(s *Surroundings) { s.Thermal = q }) })
+	handle(m, "/health", func(q Health) error {
+		return r.Surround(func(s *Surroundings) { s.Level, s.Message = q.Level, q.Message })
+	})
+	handle(m, "/mute", func(q Mute) error { return r.Surround(func(s *Surroundings) { s.Muted = q.Names }) })
 	return m
 }
 

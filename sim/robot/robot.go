@@ -42,6 +42,8 @@ type Robot struct {
 	estop    EStop
 	linear   float64
 	angular  float64
+	around   Surroundings
+	unknown  bool // the battery's charge
 	changed  map[chan struct{}]struct{}
 }
 
@@ -57,6 +59,7 @@ type Battery struct {
 	Fraction float64 `json:"fraction"` // 0-1
 	Voltage  float64 `json:"voltage"`
 	Charging bool    `json:"charging"`
+	Unknown  bool    `json:"unknown"` // the charge is not known: NaN is published
 }
 
 // Twist is the odometry's velocity.
@@ -95,6 +98,7 @@ type Sample struct {
 	EStop       EStop            `json:"estop"`       // /emergency_stop_state, 1 Hz and on change
 	Odometry    Twist            `json:"odometry"`    // /odom, 50 Hz
 	Diagnostics []Status         `json:"diagnostics"` // /diagnostics, 1-10 Hz
+	Around      Surroundings     `json:"around"`      // /docked, 1 Hz and on change; what is muted
 	App         espsim.AppStatus `json:"-"`
 }
 
@@ -114,7 +118,7 @@ func New(cfg Config) (*Robot, error) {
 		return nil, err
 	}
 	r := &Robot{
-		id: cfg.ID, chip: chip, drain: cfg.DrainPerHour, rate: 1, at: time.Now(),
+		id: cfg.ID, chip: chip, drain: cfg.DrainPerHour, rate: 1, at: time.Now(), around: calm(),
 		changed: make(map[chan struct{}]struct{}),
 	}
 	if err := r.SetBattery(cfg.Battery, false); err != nil {
@@ -135,12 +139,20 @@ func (r *Robot) Chip() *espsim.Chip { return r.chip }
 
 // SetBattery sets the charge, 0-1.
 func (r *Robot) SetBattery(fraction float64, charging bool) error {
-	if !(fraction >= 0 && fraction <= 1) {
-		return fmt.Errorf("battery %v: want a fraction from 0 to 1", fraction)
+	return r.SetCharge(Charge{Fraction: fraction, Charging: charging})
+}
+
+// SetCharge is SetBattery for a battery whose charge may be unknown.
+func (r *Robot) SetCharge(c Charge) error {
+	if !c.Unknown && !(c.Fraction >= 0 && c.Fraction <= 1) {
+		return fmt.Errorf("battery %v: want a fraction from 0 to 1", c.Fraction)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.battery, r.charging, r.at = fraction, charging, time.Now()
+	if !c.Unknown {
+		r.battery = c.Fraction
+	}
+	r.unknown, r.charging, r.at = c.Unknown, c.Charging, time.Now()
 	r.tell()
 	return nil
 }
@@ -202,9 +214,10 @@ func (r *Robot) Sample() Sample {
 	r.use(time.Now(), app.Drain)
 	s := Sample{
 		Publishing: app.Running && app.Publishing,
-		Battery:    Battery{Fraction: r.battery, Voltage: 19.8 + 5.4*r.battery, Charging: r.charging},
+		Battery:    Battery{Fraction: r.battery, Voltage: 19.8 + 5.4*r.battery, Charging: r.charging, Unknown: r.unknown},
 		EStop:      r.estop,
 		Odometry:   Twist{r.linear, r.angular},
+		Around:     r.around,
 		App:        app,
 	}
 	if app.EStop && !s.EStop.Stopped {
@@ -213,7 +226,7 @@ func (r *Robot) Sample() Sample {
 	if s.EStop.Stopped {
 		s.Odometry = Twist{}
 	}
-	s.Diagnostics = r.diagnostics(s)
+	s.Diagnostics = s.Around.heard(r.id, r.diagnostics(s))
 	return s
 }
 
@@ -274,7 +287,7 @@ func (r *Robot) diagnostics(s Sample) []Status {
 		firmware = append(firmware, Value{"signing_key", app.SigningKey})
 	}
 	return []Status{
-		{r.id + "/system", LevelOK, "ok", []Value{{"wifi_rssi", "-52"}, {"temperature", "41.5"}, {"thermal", "ok"}}},
+		s.Around.system(r.id),
 		{r.id + "/battery", battery, "ok", []Value{
 			{"percentage", fmt.Sprintf("%.4f", s.Battery.Fraction)},
 			{"voltage", fmt.Sprintf("%.2f", s.Battery.Voltage)},

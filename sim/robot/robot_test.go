@@ -143,6 +143,46 @@ func TestEStop(t *testing.T) {
 	})
 }
 
+func TestSurroundings(t *testing.T) {
+	bubble(t, "good", func(t *testing.T, r *Robot) {
+		time.Sleep(10 * time.Second)
+		h := Control(r, nil)
+		post := func(path, body string) {
+			t.Helper()
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(body)))
+			if w.Code != http.StatusNoContent {
+				t.Fatalf("%s %s: %d %s", path, body, w.Code, w.Body)
+			}
+		}
+		if d, m := values(r.Sample(), "robot_07/system"); d.Level != LevelOK || m["wifi_rssi"] != "-52" || m["thermal"] != "ok" {
+			t.Errorf("a robot that nothing ails: %+v", d)
+		}
+		post("/wifi", `{"text":"-80"}`)
+		post("/thermal", `{"absent":true}`)
+		post("/health", `{"level":2,"message":"the fan is stuck"}`)
+		post("/dock", `{"docked":true}`)
+		post("/battery", `{"unknown":true,"charging":true}`)
+		s := r.Sample()
+		d, m := values(s, "robot_07/system")
+		if _, told := m["thermal"]; told || m["wifi_rssi"] != "-80" || d.Level != LevelError || d.Message != "the fan is stuck" {
+			t.Errorf("%+v", d)
+		}
+		if !s.Around.Docked || !s.Battery.Unknown || !s.Battery.Charging {
+			t.Errorf("%+v %+v", s.Around, s.Battery)
+		}
+		post("/mute", `{"names":["firmware","odom"]}`)
+		s = r.Sample()
+		if d, _ := values(s, "robot_07/firmware"); d.Name != "" || len(s.Diagnostics) != 3 || !s.Around.Mutes("odom") {
+			t.Errorf("muted: %+v", s.Diagnostics)
+		}
+		post("/mute", `{}`)
+		if s = r.Sample(); len(s.Diagnostics) != 4 || s.Around.Mutes("odom") {
+			t.Errorf("heard again: %+v", s.Diagnostics)
+		}
+	})
+}
+
 func TestBatteryDrains(t *testing.T) {
 	for behaviour, used := range map[string]float64{"good": 0.1, "drain_after:0.5": 0.3} {
 		bubble(t, behaviour, func(t *testing.T, r *Robot) {
@@ -170,6 +210,10 @@ func TestControlRefuses(t *testing.T) {
 			"/faults":   `{"cut_at_flash_op":1,"tear":"sideways"}`,
 			"/power":    `{"om":true}`,
 			"/cable":    `{"plugged":true}{"plugged":false}`,
+			"/health":   `{"level":4}`,
+			"/mute":     `{"names":["odom","moon"]}`,
+			"/wifi":     `{"text":"` + strings.Repeat("x", 300) + `"}`,
+			"/dock":     `{"docked":"yes"}`,
 		} {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(body)))

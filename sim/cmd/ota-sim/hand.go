@@ -104,16 +104,6 @@ are counted from 1, from now on.`
 	return c
 }
 
-func batteryCommand() *cobra.Command {
-	var q robot.Charge
-	c := post("battery --fraction N", "Set the battery's charge", "/battery",
-		func(*cobra.Command) (any, error) { return q, nil })
-	c.Flags().Float64Var(&q.Fraction, "fraction", 0, "charge, 0-1")
-	c.Flags().BoolVar(&q.Charging, "charging", false, "it is being charged")
-	_ = c.MarkFlagRequired("fraction")
-	return c
-}
-
 func estopCommand() *cobra.Command {
 	var (
 		press  func() bool

@@ -45,6 +45,7 @@ func newRoot() *cobra.Command {
 		robotCommand(), imageCommand(), slotsCommand(), stateCommand(),
 		resetCommand(), powerCommand(), cableCommand(), faultCommand(),
 		batteryCommand(), estopCommand(), velocityCommand(), dtlsCommand(),
+		dockCommand(), wifiCommand(), thermalCommand(), healthCommand(), muteCommand(),
 		brokerCommand(), publishCommand(), subscribeCommand(),
 	)
 	return root

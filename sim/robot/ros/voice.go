@@ -18,6 +18,7 @@ import (
 	nav_msgs "github.com/robot-platform/robot-ota/internal/rosmsgs/nav_msgs/msg"
 	robot_msgs "github.com/robot-platform/robot-ota/internal/rosmsgs/robot_interfaces/msg"
 	sensor_msgs "github.com/robot-platform/robot-ota/internal/rosmsgs/sensor_msgs/msg"
+	std_msgs "github.com/robot-platform/robot-ota/internal/rosmsgs/std_msgs/msg"
 
 	"github.com/robot-platform/robot-ota/internal/rcl"
 	"github.com/robot-platform/robot-ota/sim/robot"
@@ -27,7 +28,7 @@ import (
 const (
 	odometryEvery    = 20 * time.Millisecond
 	diagnosticsEvery = 500 * time.Millisecond
-	stateEvery       = time.Second // battery and emergency stop
+	stateEvery       = time.Second // battery, emergency stop and dock
 )
 
 // Source is the robot whose voice this is.
@@ -103,6 +104,7 @@ func (v *Voice) speak() (mouth, error) {
 	add(&m.odometry, "odom", rcl.Outgoing[nav_msgs.COdometry](nav_msgs.OdometryTypeSupport), rcl.BestEffort(5))
 	add(&m.battery, "battery_state", rcl.Outgoing[sensor_msgs.CBatteryState](sensor_msgs.BatteryStateTypeSupport), rcl.Latched(1))
 	add(&m.estop, "emergency_stop_state", rcl.Outgoing[robot_msgs.CEmergencyStopState](robot_msgs.EmergencyStopStateTypeSupport), rcl.Latched(1))
+	add(&m.dock, "docked", rcl.Outgoing[std_msgs.CBool](std_msgs.BoolTypeSupport), rcl.Latched(1))
 	add(&m.diagnostics, "/diagnostics", rcl.Outgoing[diagnostic_msgs.CDiagnosticArray](diagnostic_msgs.DiagnosticArrayTypeSupport), rcl.Reliable(10))
 	if err := errors.Join(errs...); err != nil {
 		return mouth{}, errors.Join(err, m.shut())
@@ -112,8 +114,8 @@ func (v *Voice) speak() (mouth, error) {
 
 // mouth is the topics while the firmware runs, and when each was last used.
 type mouth struct {
-	odometry, battery, estop, diagnostics *rcl.Publisher
-	all                                   []*rcl.Publisher
+	odometry, battery, estop, dock, diagnostics *rcl.Publisher
+	all                                         []*rcl.Publisher
 
 	stateAt, diagnosticsAt time.Time
 	last                   robot.Sample
@@ -130,26 +132,44 @@ func (m *mouth) shut() error {
 	return errors.Join(errs...)
 }
 
-// say publishes what is due of s.
+// say publishes what is due of s and not muted.
 func (m *mouth) say(s robot.Sample, now time.Time) error {
-	errs := []error{m.odometry.Publish(odometry(s, now))}
 	due := now.Sub(m.stateAt) >= stateEvery
-	if due || s.EStop != m.last.EStop {
-		errs = append(errs, m.estop.Publish(estop(s, now)))
-	}
-	if due || s.Battery.Charging != m.last.Battery.Charging || math.Abs(s.Battery.Fraction-m.last.Battery.Fraction) > 0.005 {
-		errs = append(errs, m.battery.Publish(battery(s, now)))
-		m.last = s
+	batteryMoved := s.Battery.Charging != m.last.Battery.Charging || s.Battery.Unknown != m.last.Battery.Unknown ||
+		math.Abs(s.Battery.Fraction-m.last.Battery.Fraction) > 0.005
+	var errs []error
+	for _, t := range []struct {
+		name    string
+		due     bool
+		publish func() error
+	}{
+		{"odom", true, func() error { return m.odometry.Publish(odometry(s, now)) }},
+		{"emergency_stop_state", due || s.EStop != m.last.EStop, func() error { return m.estop.Publish(estop(s, now)) }},
+		{"battery_state", due || batteryMoved, func() error {
+			m.last.Battery = s.Battery
+			return m.battery.Publish(battery(s, now))
+		}},
+		{"docked", due || s.Around.Docked != m.last.Around.Docked, func() error { return m.dock.Publish(dock(s)) }},
+		{"diagnostics", now.Sub(m.diagnosticsAt) >= diagnosticsEvery, func() error {
+			m.diagnosticsAt = now
+			return m.diagnostics.Publish(diagnostics(s, now))
+		}},
+	} {
+		if t.due && !s.Around.Mutes(t.name) {
+			errs = append(errs, t.publish())
+		}
 	}
 	if due {
 		m.stateAt = now
 	}
-	if now.Sub(m.diagnosticsAt) >= diagnosticsEvery {
-		errs = append(errs, m.diagnostics.Publish(diagnostics(s, now)))
-		m.diagnosticsAt = now
-	}
-	m.last.EStop = s.EStop
+	m.last.EStop, m.last.Around.Docked = s.EStop, s.Around.Docked
 	return errors.Join(errs...)
+}
+
+func dock(s robot.Sample) *std_msgs.Bool {
+	m := std_msgs.NewBool()
+	m.Data = s.Around.Docked
+	return m
 }
 
 func odometry(s robot.Sample, now time.Time) *nav_msgs.Odometry {
@@ -171,6 +191,9 @@ func battery(s robot.Sample, now time.Time) *sensor_msgs.BatteryState {
 	nan := float32(math.NaN())
 	m.Header.Stamp = stamp(now)
 	m.Voltage, m.Percentage, m.Present = float32(s.Battery.Voltage), float32(s.Battery.Fraction), true
+	if s.Battery.Unknown {
+		m.Percentage = nan
+	}
 	m.Temperature, m.Current, m.Charge, m.Capacity, m.DesignCapacity = nan, nan, nan, nan, nan
 	m.PowerSupplyStatus = powerDischarging
 	if s.Battery.Charging {

@@ -167,6 +167,30 @@ func TestWhatTheFirmwarePublishes(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+	t.Run("dock, on change", func(t *testing.T) {
+		if err := r.Surround(func(s *robot.Surroundings) { s.Docked = true }); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "docked", func() bool {
+			got := ask[struct{ Data bool }](t, c, "/docked", "std_msgs/msg/Bool", "latched", 1, 10)
+			return len(got.Messages) == 1 && got.Messages[0].Message.Data
+		})
+	})
+	t.Run("muted", func(t *testing.T) {
+		if err := r.Surround(func(s *robot.Surroundings) { s.Muted = []string{"odom"} }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		if got := ask[struct{}](t, c, "/odom", odometryType, "best_effort", 1, 0.5); len(got.Messages) != 0 {
+			t.Error("odometry is heard although it is muted")
+		}
+		if got := ask[estopState](t, c, "/emergency_stop_state", estopType, "reliable", 1, 10); len(got.Messages) != 1 {
+			t.Error("the emergency stop has gone with the odometry")
+		}
+		if err := r.Surround(func(s *robot.Surroundings) { s.Muted = nil }); err != nil {
+			t.Fatal(err)
+		}
+	})
 	t.Run("odometry at 50 Hz, best effort", func(t *testing.T) {
 		if err := r.SetVelocity(0.4, 0.1); err != nil {
 			t.Fatal(err)
@@ -222,7 +246,7 @@ func publishers(c *rostest.Client) []string {
 	var names struct{ Topics map[string][]string }
 	c.Ask(map[string]any{"do": "names"}, &names)
 	var ours []string
-	for _, topic := range []string{"/odom", "/battery_state", "/emergency_stop_state", "/diagnostics"} {
+	for _, topic := range []string{"/odom", "/battery_state", "/emergency_stop_state", "/docked", "/diagnostics"} {
 		if names.Topics[topic] != nil {
 			ours = append(ours, topic)
 		}

@@ -303,10 +303,10 @@ type reading struct {
 }
 
 // reasons are the gates that stand in the way.
-type reasons []struct{ Code string }
+type reasons []struct{ Code, Since string }
 
 func (r reasons) has(code string) bool {
-	return slices.ContainsFunc(r, func(x struct{ Code string }) bool { return x.Code == code })
+	return slices.ContainsFunc(r, func(x struct{ Code, Since string }) bool { return x.Code == code })
 }
 
 func (p *plant) status() (reading, error) {

@@ -29,7 +29,7 @@ func TestGateFaultsAreNamed(t *testing.T) {
 		"an empty entry":        {"gates:\n  maintenance:\n    -\n", `gates.maintenance[1]: is empty: want keys with values under it`},
 		"a text for an entry":   {one("0 2 * * *"), `gates.maintenance[1] is a section: want keys with values under it, got the text "0 2 * * *"`},
 		"too many":              {"gates:\n  maintenance:\n" + strings.Repeat("    - {start: 0 2 * * *, for: 1h}\n", 33), `gates.maintenance: has 33 entries, and may have 32`},
-		"misspelt":              {one("{strat: 0 2 * * *, for: 1h}"), `agent.yaml:4:8: unknown key "strat"; did you mean "start"?`},
+		"misspelt":              {one("{star: 0 2 * * *, for: 1h}"), `agent.yaml:4:8: unknown key "star"; did you mean "start"?`},
 		"unknown":               {one("{days: 3, start: 0 2 * * *, for: 1h}"), `unknown key "days"; in gates.maintenance[1] there are start, for, zone`},
 		"no start":              {one("{for: 1h}"), `agent.yaml:4:7: gates.maintenance[1].start: is missing: for instance "0 2 * * *"`},
 		"no length":             {one("{start: 0 2 * * *}"), `gates.maintenance[1].for: is missing: for instance 3h`},

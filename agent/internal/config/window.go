@@ -96,8 +96,11 @@ func parseCron(text string) (preflight.Starts, error) {
 		return nil, errors.New("both a day of the month and a day of the week: some programs take days that are both, others days that are either. " +
 			"Write two windows for either; for the first Monday of the month, * * in the date and MON#1 as the day of the week")
 	}
-	schedule, err := cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.DomL | cron.DowNth | cron.DowLast).
-		WithMaxSearchYears(maxSearch).Parse(text)
+	parser, err := cron.TryNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.DomL | cron.DowNth | cron.DowLast)
+	if err != nil {
+		return nil, err
+	}
+	schedule, err := parser.WithMaxSearchYears(maxSearch).Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("%w; %w", err, errCron)
 	}

@@ -45,10 +45,11 @@ func (e *Engine) askGates(ctx context.Context, m update.Memory, out emit) error 
 	vigil := preflight.Resume(m.Job.Reasons)
 	var said []preflight.Reason
 	var held time.Time
-	err := e.look(ctx, func(_ robot.Facts, now time.Time) bool {
+	err := e.look(ctx, func(f robot.Facts, now time.Time) bool {
 		var shut []preflight.Reason
 		var open bool
-		vigil, shut, open = vigil.Look(e.gates(m.Job, now), e.policy().Settle, now)
+		p := e.policy()
+		vigil, shut, open = vigil.Look(e.gates(m.Job, now), preflight.Oldest(f, p), p.Settle, now)
 		changed := !sameGates(said, shut)
 		if changed || now.Sub(held) >= holdEvery {
 			held = now

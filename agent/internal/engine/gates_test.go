@@ -87,7 +87,7 @@ func TestWhatHappensInTheDownload(t *testing.T) {
 		set  func(r *rig, is bool)
 		want preflight.Code
 	}{
-		"an emergency stop": {func(r *rig, is bool) { r.stopped = is }, preflight.EStopActive},
+		"an emergency stop": {func(r *rig, is bool) { r.estop.Stopped = is }, preflight.EStopActive},
 		"motion":            {func(r *rig, is bool) { r.moving = map[bool]float64{true: 0.4}[is] }, preflight.Moving},
 		"a command":         {func(r *rig, is bool) { r.driven = map[bool]float64{true: 0.4}[is] }, preflight.Commanded},
 	} {

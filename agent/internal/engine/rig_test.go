@@ -62,9 +62,9 @@ type rig struct {
 	log      []string       // operations in order
 	battery  float64
 	moving   float64
-	stopped  bool    // by the emergency stop
-	driven   float64 // by commands
-	next     nature  // of the image that is offered
+	estop    robot.EStop // but for its time
+	driven   float64     // by commands
+	next     nature      // of the image that is offered
 	file     []byte
 	keys     image.Keyring
 	mem      update.Memory
@@ -134,7 +134,9 @@ func (r *rig) words() []robot.Observation {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	out := []robot.Observation{robot.Battery{Fraction: r.battery, At: now}, robot.EStop{Stopped: r.stopped, At: now},
+	stop := r.estop
+	stop.At = now
+	out := []robot.Observation{robot.Battery{Fraction: r.battery, At: now}, stop,
 		robot.Odometry{Linear: r.moving, At: now}, robot.Command{Linear: r.driven, At: now}}
 	if r.running < 0 || !r.owner {
 		return out

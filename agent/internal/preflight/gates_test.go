@@ -404,7 +404,7 @@ func flaps(t *testing.T, code Code, g gate) {
 		reasons := s.check() // the moment of the scene is the window's; that of the vigil goes on
 		var shut []Reason
 		var open bool
-		v, shut, open = v.Look(reasons, settle, noon.Add(after))
+		v, shut, open = v.Look(reasons, noon.Add(after), settle, noon.Add(after))
 		return shut, open
 	}
 	step := settle - time.Millisecond

@@ -32,7 +32,8 @@ type Policy struct {
 	DockFresh time.Duration
 	// Maintenance are the times at which an update may begin; empty: any.
 	Maintenance []Window
-	// Settle is how long every gate must have been seen open.
+	// Settle is how long every gate must have been seen open, by readings that
+	// came anew; 0: one look is enough.
 	Settle time.Duration
 	// Companion is the version of the companion's software, against which the
 	// protocol of a new firmware is held.
@@ -42,8 +43,8 @@ type Policy struct {
 
 // DefaultPolicy is the mission's: battery above 50 %, Wi-Fi of -70 dBm or more
 // and no thermal warning where they are told, readings of the last 5 s. All of
-// it has to hold for 2 s: the slowest readings come once a second, so that each
-// gate is seen open by two of them.
+// it has to hold for 2 s, in which the slowest readings of the fleet's robots
+// come twice.
 func DefaultPolicy() Policy {
 	return Policy{
 		MinBattery: 0.5, Fresh: 5 * time.Second, MaxLinear: 0.01, MaxAngular: 0.02,

@@ -68,6 +68,28 @@ func Recheck(f robot.Facts, held []Inhibitor, c Candidate, p Policy, asked, now 
 	return g.reasons
 }
 
+// Oldest is when the oldest of the readings was taken on which the gates rest:
+// those that have to come again and again.
+func Oldest(f robot.Facts, p Policy) time.Time {
+	oldest := f.EStop.At
+	for _, r := range []struct {
+		at    time.Time
+		asked bool
+	}{
+		{f.Firmware.At, true},
+		{f.Battery.At, !p.Mains || p.NeedDock && !p.DockTopic},
+		{f.Odometry.At, !f.Odometry.At.IsZero()},
+		{f.Conditions.RSSI.At, p.MinRSSI != 0 && !f.Conditions.RSSI.At.IsZero()},
+		{f.Conditions.Thermal.At, len(p.ThermalOK) > 0 && !f.Conditions.Thermal.At.IsZero()},
+		{f.Dock.At, p.NeedDock && p.DockTopic && p.DockFresh <= p.Fresh}, // else it may speak on change alone
+	} {
+		if r.asked && r.at.Before(oldest) {
+			oldest = r.at
+		}
+	}
+	return oldest
+}
+
 type gates struct {
 	policy  Policy
 	now     time.Time

@@ -9,11 +9,12 @@ import (
 // Vigil watches the gates over time. A gate that flaps at its threshold must
 // neither let an update through on one lucky reading nor be news each time: one
 // that was shut counts as shut until it has been seen open for a whole settling
-// time, and none is open before it was watched for that long.
+// time. All are open when none was shut for that long and every reading on which
+// that rests has come anew meanwhile, however seldom it comes.
 //
 // A Vigil is a value; the zero one has seen nothing yet.
 type Vigil struct {
-	since time.Time // of the first look
+	calm  time.Time // since when no gate is shut; zero: one is
 	gates []watched
 }
 
@@ -32,11 +33,14 @@ func Resume(shut []Reason) (v Vigil) {
 	return v
 }
 
-// Look takes the reasons of now, as Check gave them. What comes back are the
-// gates that count as shut, since when they do, and whether all are open and
-// were for the whole settling time.
-func (v Vigil) Look(reasons []Reason, settle time.Duration, now time.Time) (next Vigil, shut []Reason, open bool) {
-	next.since = earliest(v.since, now)
+// Look takes the reasons of now, as Check gave them, and the moment of the oldest
+// reading that they rest on. What comes back are the gates that count as shut,
+// since when they do, and whether all are open and were for the whole settling
+// time.
+func (v Vigil) Look(reasons []Reason, oldest time.Time, settle time.Duration, now time.Time) (next Vigil, shut []Reason, open bool) {
+	if len(reasons) == 0 {
+		next.calm = earliest(v.calm, now)
+	}
 	for _, r := range reasons {
 		next.gates = append(next.gates, watched{reason: r})
 	}
@@ -61,7 +65,10 @@ func (v Vigil) Look(reasons []Reason, settle time.Duration, now time.Time) (next
 	for _, w := range next.gates {
 		shut = append(shut, w.reason)
 	}
-	return next, shut, len(shut) == 0 && now.Sub(next.since) >= settle
+	if len(shut) > 0 {
+		return next, shut, false
+	}
+	return next, nil, settle == 0 || now.Sub(next.calm) >= settle && oldest.After(next.calm)
 }
 
 // earliest is since, where it was set, but never later than now: a clock that

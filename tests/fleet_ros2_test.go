@@ -179,6 +179,9 @@ trial: {window: 3s, boot_timeout: 6s}
 	if !strings.Contains(o.config, "microros:") {
 		text += "microros: {unit: \"\"}\n"
 	}
+	if !strings.Contains(more, "gates:") {
+		text += "gates: {settle: 200ms}\n" // tests of other things need not wait for longer
+	}
 	if err := os.WriteFile(p.path("agent.yaml"), []byte(text), 0o600); err != nil {
 		p.t.Fatal(err)
 	}

@@ -179,7 +179,7 @@ trial: {window: 3s, boot_timeout: 6s}
 	if !strings.Contains(o.config, "microros:") {
 		text += "microros: {unit: \"\"}\n"
 	}
-	if !strings.Contains(more, "gates:") {
+	if !strings.Contains(o.config, "gates:") {
 		text += "gates: {settle: 200ms}\n" // tests of other things need not wait for longer
 	}
 	if err := os.WriteFile(p.path("agent.yaml"), []byte(text), 0o600); err != nil {

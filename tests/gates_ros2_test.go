@@ -114,14 +114,14 @@ func TestGatesOverROS(t *testing.T) {
 	}
 	window := p.waitsSince("outside_maintenance_window")
 	p.agent.stop()
-	p.configure(gated(12))
+	p.configure(options{config: gated(12)})
 	p.startAgent()
 	p.until("waiting for the window again", 20*time.Second, func() bool { return slices.Equal(p.codes(), always[:1]) })
 	if at := p.waitsSince("outside_maintenance_window"); at != window {
 		t.Errorf("outside of the window since %s, after a restart since %s", window, at)
 	}
 	p.agent.stop()
-	p.configure(gated(0)) // it has begun
+	p.configure(options{config: gated(0)}) // it has begun
 	p.startAgent()
 	p.until("the update to go on", 60*time.Second, func() bool { s, err := p.status(); return err == nil && s.State == "observing" })
 	p.runs("0.2.1")

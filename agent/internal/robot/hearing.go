@@ -28,10 +28,13 @@ const (
 	OdomRole        Role = "odom"
 	CmdVelRole      Role = "cmd_vel"
 	DiagnosticsRole Role = "diagnostics"
+	DockRole        Role = "dock" // listened to where a topic is named
 )
 
 // Roles lists them.
-func Roles() []Role { return []Role{BatteryRole, EStopRole, OdomRole, CmdVelRole, DiagnosticsRole} }
+func Roles() []Role {
+	return []Role{BatteryRole, EStopRole, OdomRole, CmdVelRole, DiagnosticsRole, DockRole}
+}
 
 // Topic is how one topic arrives.
 type Topic struct {

@@ -12,20 +12,18 @@ import (
 	"github.com/robot-platform/robot-ota/internal/rcl"
 )
 
-// subscribeDock listens to the dock's topic, where one is named. Twice: a
-// latched subscription hears what was said before it came, and hears nothing
-// of a publisher that is not latched; the other hears both kinds, from now on.
-func (n *Node) subscribeDock(node *rcl.Node) error {
-	topic := n.cfg.Topics.Dock
-	if topic == "" {
-		return nil
-	}
+// subscribeDock listens to the dock's topic twice: a latched subscription hears
+// what was said before it came, and hears nothing of a publisher that is not
+// latched; the other hears both kinds, from now on.
+func (n *Node) subscribeDock(node *rcl.Node, s subscription) error {
 	return errors.Join(
-		rcl.Subscribe(node, topic, std_msgs.BoolTypeSupport, rcl.Latched(1), n.onDock, n.complain),
-		rcl.Subscribe(node, topic, std_msgs.BoolTypeSupport, rcl.BestEffort(1), n.onDock, n.complain),
+		rcl.Subscribe(node, s.name, std_msgs.BoolTypeSupport, rcl.Latched(1), n.onDock, n.complain),
+		rcl.Subscribe(node, s.name, std_msgs.BoolTypeSupport, s.qos, n.onDock, n.complain),
 	)
 }
 
 func (n *Node) onDock(m *std_msgs.Bool) {
-	n.board.Post(robot.Dock{Docked: m.Data, At: time.Now()})
+	now := time.Now()
+	n.ears.hear(robot.DockRole, now)
+	n.board.Post(robot.Dock{Docked: m.Data, At: now})
 }

@@ -36,13 +36,17 @@ type subscription struct {
 // best effort, which hears publishers of either kind.
 func (n *Node) subscriptions() []subscription {
 	t := n.cfg.Topics
-	return []subscription{
+	all := []subscription{
 		{robot.BatteryRole, t.Battery, "sensor_msgs/msg/BatteryState", rcl.Latched(1)},
 		{robot.EStopRole, t.EStop, "robot_interfaces/msg/EmergencyStopState", rcl.Latched(1)},
 		{robot.OdomRole, t.Odom, "nav_msgs/msg/Odometry", rcl.BestEffort(5)},
 		{robot.CmdVelRole, t.CmdVel, "geometry_msgs/msg/Twist", rcl.BestEffort(5)},
 		{robot.DiagnosticsRole, t.Diagnostics, "diagnostic_msgs/msg/DiagnosticArray", rcl.Reliable(20)},
 	}
+	if t.Dock != "" {
+		all = append(all, subscription{robot.DockRole, t.Dock, "std_msgs/msg/Bool", rcl.BestEffort(1)})
+	}
+	return all
 }
 
 // subscribe declares what the node hears.
@@ -60,9 +64,10 @@ func (n *Node) subscribe(node *rcl.Node) error {
 			errs = append(errs, rcl.Subscribe(node, s.name, geometry_msgs.TwistTypeSupport, s.qos, n.onCommand(), n.complain))
 		case robot.DiagnosticsRole:
 			errs = append(errs, rcl.Subscribe(node, s.name, diagnostic_msgs.DiagnosticArrayTypeSupport, s.qos, n.onDiagnostics, n.complain))
+		case robot.DockRole:
+			errs = append(errs, n.subscribeDock(node, s))
 		}
 	}
-	errs = append(errs, n.subscribeDock(node))
 	return errors.Join(errs...)
 }
 

@@ -79,6 +79,8 @@ func (j judge) silent(t robot.Topic) doctor.Finding {
 	switch {
 	case t.Role == robot.CmdVelRole:
 		return doctor.Good("%s: nobody asks for motion", t.Name)
+	case t.Role == robot.DockRole && !j.cfg.Gates.NeedDock:
+		return doctor.Doubt(do, "%s is not heard: %s. It is not needed (gates.need_dock)", t.Name, who)
 	case t.Role == robot.OdomRole && !j.cfg.Gates.NeedOdometry:
 		return doctor.Doubt(do, "%s is not heard: %s. The agent cannot see whether the robot moves", t.Name, who)
 	}
@@ -87,15 +89,18 @@ func (j judge) silent(t robot.Topic) doctor.Finding {
 
 // heard is a topic that arrives, or did.
 func (j judge) heard(t robot.Topic) doctor.Finding {
-	age, fresh := j.h.At.Sub(t.At), j.cfg.Gates.Fresh.Std()
+	age, fresh, key := j.h.At.Sub(t.At), j.cfg.Gates.Fresh.Std(), "gates.fresh"
+	if t.Role == robot.DockRole {
+		fresh, key = j.cfg.Gates.DockFresh.Std(), "gates.dock_fresh"
+	}
 	rate := fmt.Sprintf("%.1f Hz", t.Rate)
 	switch {
 	case t.Role == robot.CmdVelRole:
 		return doctor.Good("%s is heard, last %s ago", t.Name, round(age))
 	case age > fresh:
-		return doctor.Bad("see what became of its publisher: ros2 topic info -v "+t.Name, "%s was last heard %s ago; a reading counts for %s (gates.fresh)", t.Name, round(age), fresh)
+		return doctor.Bad("see what became of its publisher: ros2 topic info -v "+t.Name, "%s was last heard %s ago; a reading counts for %s (%s)", t.Name, round(age), fresh, key)
 	case t.Rate > 0 && t.Rate*fresh.Seconds() < 1:
-		return doctor.Doubt(fmt.Sprintf("publish it more often, or raise gates.fresh above %s", fresh), "%s arrives at %s only, and a reading counts for %s: it goes stale in between", t.Name, rate, fresh)
+		return doctor.Doubt(fmt.Sprintf("publish it more often, or raise %s above %s", key, fresh), "%s arrives at %s only, and a reading counts for %s: it goes stale in between", t.Name, rate, fresh)
 	}
 	from := ""
 	if len(t.Publishers) > 0 {

@@ -107,7 +107,7 @@ func TestAgent(t *testing.T) {
 // well is a robot of which all is heard.
 func well() Heard {
 	h := Heard{At: noon, Hearing: robot.Hearing{Node: "/ota_agent", Domain: "3", Others: 2}}
-	for role, rate := range map[robot.Role]float64{robot.BatteryRole: 1, robot.EStopRole: 1, robot.OdomRole: 50, robot.CmdVelRole: 0, robot.DiagnosticsRole: 2} {
+	for role, rate := range map[robot.Role]float64{robot.BatteryRole: 1, robot.EStopRole: 1, robot.OdomRole: 50, robot.CmdVelRole: 0, robot.DiagnosticsRole: 2, robot.DockRole: 1} {
 		h.Topics = append(h.Topics, robot.Topic{Role: role, Name: "/" + string(role), Heard: 100, Rate: rate, At: noon.Add(-time.Second), Publishers: []robot.Publisher{{Node: "/esp32"}}})
 	}
 	h.Firmware = &control.Spoken{At: noon.Add(-time.Second), Values: map[string]string{
@@ -135,8 +135,9 @@ func of(t *testing.T, cfg config.Config, h Heard, role robot.Role) doctor.Findin
 func TestROS(t *testing.T) {
 	cfg := config.Default()
 	cfg.Robot.ID = "r1"
-	mains, odom := cfg, cfg
-	mains.Robot.MainsPowered, odom.Gates.NeedOdometry = true, true
+	mains, odom, dock := cfg, cfg, cfg
+	mains.Robot.MainsPowered, odom.Gates.NeedOdometry, dock.Gates.NeedDock = true, true, true
+	dock.Gates.DockFresh = config.Duration(time.Minute)
 	topic := func(h Heard, role robot.Role) *robot.Topic {
 		for i := range h.Topics {
 			if h.Topics[i].Role == role {
@@ -165,6 +166,10 @@ func TestROS(t *testing.T) {
 		{"on mains", mains, robot.BatteryRole, never(robot.BatteryRole), "skipped /battery: this robot has no battery (robot.mains_powered)"},
 		{"no odometry", cfg, robot.OdomRole, never(robot.OdomRole), "warn /odom is not heard: nobody publishes it. The agent cannot see whether the robot moves"},
 		{"needed odometry", odom, robot.OdomRole, never(robot.OdomRole), "fail /odom is not heard"},
+		{"a dock that nobody needs", cfg, robot.DockRole, never(robot.DockRole), "warn /dock is not heard: nobody publishes it. It is not needed (gates.need_dock)"},
+		{"needed dock", dock, robot.DockRole, never(robot.DockRole), "fail /dock is not heard"},
+		{"a dock that is told now and then", dock, robot.DockRole, func(h *Heard) { topic(*h, robot.DockRole).At = h.At.Add(-50 * time.Second) }, "ok /dock arrives"},
+		{"a dock of long ago", dock, robot.DockRole, func(h *Heard) { topic(*h, robot.DockRole).At = h.At.Add(-2 * time.Minute) }, "fail /dock was last heard 2m0s ago; a reading counts for 1m0s (gates.dock_fresh)"},
 		{"mute publisher", cfg, robot.EStopRole, func(h *Heard) {
 			never(robot.EStopRole)(h)
 			topic(*h, robot.EStopRole).Publishers = []robot.Publisher{{Node: "/esp32"}}

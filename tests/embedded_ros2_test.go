@@ -3,8 +3,10 @@
 package tests
 
 import (
+	"bytes"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -77,5 +79,26 @@ func linkTree(t *testing.T, from, to string) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The environment that `make test` has sourced, and with it this test, must not
+// make set-up forget what it put there.
+func TestSetUpInItsOwnEnvironment(t *testing.T) {
+	const file = "../.cache/ros.env"
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Skipf("%v: the environment is somebody else's", err)
+	}
+	script := exec.CommandContext(t.Context(), "bash", "-c", "source "+file+" && ../scripts/setup ros")
+	if out, err := script.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	after, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(before, after) {
+		t.Errorf("it was\n%s\nand became\n%s", before, after)
 	}
 }

@@ -8,6 +8,16 @@ env_names=(ROS_DISTRO ROS_VERSION RMW_IMPLEMENTATION AMENT_PREFIX_PATH CMAKE_PRE
 # Lists that the shell that sources the file may have entries of its own in: ours come first.
 env_lists=(PATH LD_LIBRARY_PATH PYTHONPATH)
 
+# remember_lists: what the lists hold before set-up, but for what an earlier env file put there: a shell that has
+# sourced it must not make the next one lose it.
+remember_lists() {
+	local name ours
+	for name in "${env_lists[@]}"; do
+		ours=ROBOT_OTA_ADDED_$name
+		printf -v "${name}_BEFORE" '%s' "$(entries "${!name:-}" | grep -vFx -- "$(entries "${!ours:-}")" | paste -sd:)"
+	done
+}
+
 # write_env PYTHON: write the file, aside first, and only when something changed.
 write_env() {
 	mkdir -p -- "$(dirname "$env_file")"
@@ -41,6 +51,7 @@ print_list() {
 	added=$(entries "${!name:-}" | grep -Fx -- "$added" | awk '!seen[$0]++' | paste -sd:) || return 0
 	# shellcheck disable=SC2016 # expanded by the shell that sources the file
 	printf 'case ":${%s:-}:" in *:%q:*) ;; *) export %s=%q${%s:+:$%s} ;; esac\n' "$name" "$added" "$name" "$added" "$name" "$name"
+	printf 'export ROBOT_OTA_ADDED_%s=%q\n' "$name" "$added"
 }
 
 entries() { printf '%s' "$1" | tr ':' '\n' | sed '/^$/d'; }

@@ -93,7 +93,7 @@ const (
 
 func battery(percentage float32, power uint8, now time.Time) robot.Battery {
 	return robot.Battery{
-		Fraction: float64(percentage),
+		Fraction: exact(percentage),
 		Charging: power == powerCharging || power == powerFull,
 		At:       now,
 	}

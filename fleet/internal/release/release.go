@@ -1,5 +1,5 @@
 // Package release says what a release is, which images may become one, and
-// which release is the latest. It is pure: no I/O, no clock, no log.
+// which release a robot should have. It is pure: no I/O, no clock, no log.
 package release
 
 import (
@@ -26,7 +26,32 @@ type Release struct {
 	AppSHA256 string          `json:"app_sha256"` // as a robot that runs it reports it
 	Key       string          `json:"key"`        // id of the key that signed it
 	Published time.Time       `json:"published"`
+	Status    Status          `json:"status"`
+	// Changed is since when it has that status, By and Reason who gave it and why.
+	Changed time.Time `json:"changed,omitzero"`
+	By      string    `json:"by,omitempty"`
+	Reason  string    `json:"reason,omitempty"`
 }
+
+// Status is who may have a release. Its names are published and persisted.
+type Status string
+
+// The statuses.
+const (
+	// Published: it can be downloaded, and is offered to the robots that a
+	// rollout gives their turn.
+	Published Status = "published"
+	// Stable: every robot of its SKU is offered it.
+	Stable Status = "stable"
+	// Withdrawn: nobody gets it any more.
+	Withdrawn Status = "withdrawn"
+	// Revoked: the key that signed it is; nobody gets it any more. It follows
+	// from the key and is not stored.
+	Revoked Status = "revoked"
+)
+
+// Live says whether robots may download it.
+func (r Release) Live() bool { return r.Status == Published || r.Status == Stable }
 
 // ErrRelease says that a record is none of a release.
 var ErrRelease = errors.New("not a release")
@@ -79,17 +104,17 @@ func Prove(signed []byte, keys image.Keyring, chip image.ChipID, skus []string, 
 		out = append(out, Release{
 			SKU: sku, Version: v.Version(), SHA256: hex.EncodeToString(sum[:]), Size: int64(len(signed)),
 			Protocol: protocol, Name: fmt.Sprintf("%s-%v", sku, v.Version()),
-			AppSHA256: hex.EncodeToString(app[:]), Key: v.KeyID(), Published: now.UTC(),
+			AppSHA256: hex.EncodeToString(app[:]), Key: v.KeyID(), Published: now.UTC(), Status: Published, Changed: now.UTC(),
 		})
 	}
 	return out, nil
 }
 
-// Latest is the highest version for the SKU.
+// Latest is the highest stable version for the SKU.
 func Latest(all []Release, sku string) (Release, bool) {
 	var best Release
 	for _, r := range all {
-		if r.SKU == sku && r.Version.Compare(best.Version) > 0 {
+		if r.SKU == sku && r.Status == Stable && r.Version.Compare(best.Version) > 0 {
 			best = r
 		}
 	}
@@ -101,26 +126,4 @@ type ConflictError struct{ Have Release }
 
 func (e *ConflictError) Error() string {
 	return fmt.Sprintf("%s is already published with another file (SHA-256 %s…): a version has one content; give the new build a new version", e.Have.Name, e.Have.SHA256[:12])
-}
-
-// Add puts the new releases into the list. One that is there already stays as
-// it is.
-func Add(all, fresh []Release) ([]Release, error) {
-	out := slices.Clone(all)
-	for _, f := range fresh {
-		i := slices.IndexFunc(out, func(r Release) bool { return r.SKU == f.SKU && r.Version == f.Version })
-		switch {
-		case i < 0:
-			out = append(out, f)
-		case out[i].SHA256 != f.SHA256:
-			return nil, &ConflictError{Have: out[i]}
-		}
-	}
-	slices.SortStableFunc(out, func(a, b Release) int {
-		if c := strings.Compare(a.SKU, b.SKU); c != 0 {
-			return c
-		}
-		return a.Version.Compare(b.Version)
-	})
-	return out, nil
 }

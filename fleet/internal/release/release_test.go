@@ -5,7 +5,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,7 +77,7 @@ func TestNotProven(t *testing.T) {
 }
 
 func of(sku string, minor uint8, sum string) Release {
-	return Release{SKU: sku, Version: compat.Version{Minor: minor}, SHA256: strings.Repeat(sum, 64), Name: sku}
+	return Release{SKU: sku, Version: compat.Version{Minor: minor}, SHA256: strings.Repeat(sum, 64), Name: sku, Status: Stable}
 }
 
 func TestLatest(t *testing.T) {
@@ -86,26 +85,11 @@ func TestLatest(t *testing.T) {
 	if r, ok := Latest(all, "basic"); !ok || r.Version.Minor != 10 {
 		t.Errorf("got %+v, %v", r, ok)
 	}
+	all[1].Status = Withdrawn
+	if r, ok := Latest(all, "basic"); !ok || r.Version.Minor != 9 {
+		t.Errorf("without what is withdrawn: %+v, %v", r, ok)
+	}
 	if r, ok := Latest(all, "industrial"); ok {
 		t.Errorf("got %+v", r)
-	}
-}
-
-func TestAdd(t *testing.T) {
-	first, err := Add(nil, []Release{of("standard", 2, "a"), of("basic", 2, "a")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := Add(first, []Release{of("basic", 2, "a"), of("basic", 1, "b")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []Release{of("basic", 1, "b"), of("basic", 2, "a"), of("standard", 2, "a")}
-	if !slices.Equal(again, want) {
-		t.Errorf("got %+v", again)
-	}
-	var conflict *ConflictError
-	if _, err := Add(again, []Release{of("industrial", 2, "c"), of("basic", 2, "c")}); !errors.As(err, &conflict) || !strings.Contains(err.Error(), "is already published with another file") {
-		t.Errorf("got %v", err)
 	}
 }

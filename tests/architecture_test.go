@@ -59,14 +59,16 @@ func layers() []layer {
 		{name: "assembly", paths: []string{"agent/internal/esp32", "agent/internal/doctor/check"},
 			may: append([]string{"engine", "adapter", "transport", "shared"}, core...)},
 		{name: "shared", paths: []string{"internal/..."}, except: []string{"internal/rosmsgs/...", "internal/rcl"}, may: firmware},
-		{name: "fleet", paths: []string{"fleet/..."}, except: []string{"fleet/cmd/..."},
-			may: []string{"firmware", "fleet", "shared"}},
+		{name: "fleet core", paths: []string{"fleet/internal/release"}, may: []string{"firmware", "fleet core"}, pure: true},
+		{name: "fleet store", paths: []string{"fleet/internal/store/..."}, may: []string{"firmware", "fleet core", "shared"}},
+		{name: "fleet adapter", paths: []string{"fleet/internal/..."}, except: []string{"fleet/internal/release", "fleet/internal/store/..."},
+			may: []string{"firmware", "fleet core", "fleet store", "shared"}},
 		{name: "simulator", paths: []string{"sim/..."}, except: []string{"sim/cmd/...", "sim/robot/ros/..."},
 			may: []string{"simulator"}},
 		{name: "simulator's ros adapter", paths: []string{"sim/robot/ros/..."},
 			may: []string{"simulator", "bindings"}, cgo: true},
 		{name: "command", paths: []string{"agent/cmd/...", "agent/bench", "fleet/cmd/...", "firmware/cmd/...", "sim/cmd/..."},
-			may: []string{"firmware", "core", "engine", "assembly", "adapter", "transport", "ros adapter", "shared", "fleet", "simulator",
+			may: []string{"firmware", "core", "engine", "assembly", "adapter", "transport", "ros adapter", "shared", "fleet core", "fleet store", "fleet adapter", "simulator",
 				"simulator's ros adapter", "command"}},
 		{name: "project", paths: []string{"tests/..."}},
 	}
@@ -130,6 +132,9 @@ func TestRulesCatch(t *testing.T) {
 		{"core imports an adapter", pkg{ImportPath: module + "agent/internal/update", Imports: []string{module + "agent/internal/fetch"}}, "core imports adapter"},
 		{"adapter imports an adapter", pkg{ImportPath: module + "agent/internal/esprom", Imports: []string{module + "agent/internal/serialport"}}, "never import each other"},
 		{"adapter imports the ros adapter", pkg{ImportPath: module + "agent/internal/fetch", Imports: []string{module + "agent/internal/rosnode"}}, "adapter imports ros adapter"},
+		{"the store imports an adapter of the fleet", pkg{ImportPath: module + "fleet/internal/store", Imports: []string{module + "fleet/internal/api"}}, "fleet store imports fleet adapter"},
+		{"a fleet adapter imports another", pkg{ImportPath: module + "fleet/internal/api", Imports: []string{module + "fleet/internal/ingest"}}, "never import each other"},
+		{"the fleet imports the agent", pkg{ImportPath: module + "fleet/internal/api", Imports: []string{module + "agent/internal/update"}}, "fleet adapter imports core"},
 		{"engine imports an adapter", pkg{ImportPath: module + "agent/internal/engine", Imports: []string{module + "agent/internal/journal"}}, "engine imports adapter"},
 		{"adapter uses cgo", pkg{ImportPath: module + "agent/internal/serialport", CgoFiles: []string{"tty.go"}}, "uses cgo"},
 		{"adapter uses rclgo", pkg{ImportPath: module + "agent/internal/control", Imports: []string{"github.com/tiiuae/rclgo/pkg/rclgo"}}, "uses cgo"},
@@ -202,7 +207,7 @@ func importFault(importer string, own layer, imported string) string {
 		return ""
 	}
 	switch {
-	case own.name == "adapter" && other.name == "adapter":
+	case own.name == other.name && strings.HasSuffix(own.name, "adapter"):
 		return fmt.Sprintf("%s imports %s: adapters never import each other", importer, imported)
 	case !slices.Contains(own.may, other.name):
 		return fmt.Sprintf("%s imports %s: %s imports %s", importer, imported, own.name, other.name)

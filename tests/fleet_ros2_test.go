@@ -233,7 +233,7 @@ func (p *plant) publish(version, behaviour string) string {
 // offer puts a signed file on the server and returns its URL.
 func (p *plant) offer(signed string, more ...string) string {
 	p.t.Helper()
-	p.run("ota-fleet", append([]string{"publish", "--data", p.shared("fleet"), "--key", p.shared("trusted.der"), signed}, more...)...)
+	p.run("ota-fleet", append([]string{"publish", "--stable", "--data", p.shared("fleet"), "--key", p.shared("trusted.der"), signed}, more...)...)
 	return "https://" + p.addr + "/v1/artifacts/" + digest(p.t, signed)
 }
 

@@ -3,8 +3,8 @@
 package tests
 
 import (
+	"database/sql"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	_ "modernc.org/sqlite" // the server's database
 
 	"github.com/robot-platform/robot-ota/internal/rostest"
 )
@@ -79,13 +81,25 @@ func (p *plant) check() (said string, code int) {
 }
 
 // smuggle puts a document on the server behind the back of ota-fleet.
-func (p *plant) smuggle(name string) {
+func (p *plant) smuggle(name string, version int) {
 	p.t.Helper()
 	doc, err := os.ReadFile(p.path(name))
-	if err == nil {
-		err = os.WriteFile(p.path("fleet/keyrings.json"), fmt.Appendf(nil, `{"schema":1,"documents":[%s]}`, doc), 0o600)
-	}
 	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.forge("DELETE FROM keyrings")
+	p.forge("INSERT INTO keyrings (version, document, added) VALUES ($1, $2, 0)", version, string(doc))
+}
+
+// forge changes the server's database behind its back.
+func (p *plant) forge(statement string, args ...any) {
+	p.t.Helper()
+	db, err := sql.Open("sqlite", p.path("fleet/fleet.db")+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(statement, args...); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -163,10 +177,15 @@ func TestKeysAreChangedByTheUpdateServer(t *testing.T) {
 	}
 	p.until("hearing the firmware's key", 20*time.Second, func() bool { r := p.ring(); return r.Firmware != nil && r.Firmware.Key == a && r.Firmware.Trusted })
 
-	// The next answer of the server holds both: an image by A, and A's end.
+	// The next answer of the server holds both: an image by A, and A's end. The
+	// server would hide what A signed, and is kept from it: the robot has to refuse by itself.
 	url := p.offer(p.signed("0.2.2", "trusted.der", "s.pem"), "--sku", "standard")
 	p.run("ota-sign", "keyring", "create", "--version", "1", "--add", p.path("b.der"), "--revoke", a, "--key", p.path("s.pem"), "--output", p.path("k1.json"))
 	p.run("ota-fleet", "keyring", "--data", p.path("fleet"), "--key", p.path("trusted.der"), p.path("k1.json"))
+	if out := p.run("ota-fleet", "list", "--data", p.path("fleet")); strings.Count(out, " revoked ") != 2 {
+		t.Errorf("the server hides nothing:\n%s", out)
+	}
+	p.forge("UPDATE signing_keys SET revoked = 0")
 	if said, code := p.check(); code != 3 || !strings.Contains(said, "signed by key "+a+", which is revoked") {
 		t.Errorf("exit code %d\n%s", code, said)
 	}
@@ -218,7 +237,7 @@ func TestKeysAreChangedByTheUpdateServer(t *testing.T) {
 	// Who stole A holds the server.
 	thief := p.keygen("thief")
 	p.run("ota-sign", "keyring", "create", "--version", "9", "--add", p.path("thief.der"), "--revoke", a, "--revoke", b, "--key", p.path("s.pem"), "--output", p.path("k9.json"))
-	p.smuggle("k9.json")
+	p.smuggle("k9.json", 9)
 	for range 2 {
 		if said, code := p.check(); code != 0 {
 			t.Errorf("a bad keyring stops the check: exit code %d\n%s", code, said)

@@ -101,7 +101,7 @@ trial: {{window: {trial}}}
     def publish(self, name):
         """Puts a signed image on the update server and returns its address."""
         image = self.folder / name
-        run(BIN / "ota-fleet", "publish", "--data", self.folder / "fleet", "--sku", "standard",
+        run(BIN / "ota-fleet", "publish", "--stable", "--data", self.folder / "fleet", "--sku", "standard",
             "--key", self.folder / "keys" / "signing.der", image)
         return f"https://localhost:{self.port}/v1/artifacts/{self.digest(name)}"
 

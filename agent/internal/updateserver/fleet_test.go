@@ -46,7 +46,7 @@ func startFleet(t *testing.T) (address *url.URL, ca string, keys image.Keyring) 
 	for _, args := range [][]string{
 		{"go", "build", "-o", file("ota-fleet"), "github.com/robot-platform/robot-ota/fleet/cmd/ota-fleet"},
 		{file("ota-fleet"), "dev-cert", "--dir", file("tls")},
-		{file("ota-fleet"), "publish", "--data", file("data"), "--sku", "standard", "--key", file("pub.der"), file("signed.bin")},
+		{file("ota-fleet"), "publish", "--stable", "--data", file("data"), "--sku", "standard", "--key", file("pub.der"), file("signed.bin")},
 	} {
 		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v\n%s", args, err, out)

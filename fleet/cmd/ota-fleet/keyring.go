@@ -1,7 +1,7 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -9,13 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/robot-platform/robot-ota/firmware/image"
 	"github.com/robot-platform/robot-ota/firmware/keyring"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
 )
 
 func keyringCommand() *cobra.Command {
-	var data string
+	var at place
 	var keys []string
 	var threshold int
 	var asJSON bool
@@ -27,34 +26,30 @@ each takes it with its next check. It is verified as a robot does that has the
 keys of --key in its files: signed by keys in force, of a higher version, without
 taking a revocation back. Documents that were offered before are kept, so that a
 robot that was away takes one after the other. A running server offers it from
-its next request on.`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return fmt.Errorf("want one keyring document, got %d", len(args))
-			}
-			return nil
-		},
-		RunE: doing(func(cmd *cobra.Command, args []string) error {
+its next request on. The keys that it adds are known to publish from then on; what
+those that it revokes have signed is hidden at once.`,
+		Args: oneArgument("one keyring document"),
+		RunE: with(at.open, func(cmd *cobra.Command, args []string, s *store.Store) error {
 			if threshold < 1 || threshold > keyring.MaxSignatures {
 				return fmt.Errorf("--threshold %d: want 1 to %d", threshold, keyring.MaxSignatures)
 			}
-			ring, err := offerKeyring(cmd, data, args[0], keys, threshold)
+			ring, err := offerKeyring(cmd.Context(), s, args[0], keys, threshold)
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
 			return tellKeyring(cmd.OutOrStdout(), ring, asJSON)
 		}),
 	}
-	cmd.Flags().StringVar(&data, "data", "", "folder of the releases; made where it is missing")
+	at.flags(cmd)
 	cmd.Flags().StringArrayVar(&keys, "key", nil, "`PUBLIC` key that robots have in their files (DER or PEM); may be given more than once")
 	cmd.Flags().IntVar(&threshold, "threshold", 1, "how many trusted keys must have signed: trust.threshold of the robots")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "report as JSON")
-	need(cmd, "data", "key")
+	need(cmd, "key")
 	return cmd
 }
 
 // offerKeyring publishes a document and gives the ring that robots have then.
-func offerKeyring(cmd *cobra.Command, data, path string, keyPaths []string, threshold int) (keyring.Ring, error) {
+func offerKeyring(ctx context.Context, s *store.Store, path string, keyPaths []string, threshold int) (keyring.Ring, error) {
 	base := keyring.Base{Threshold: threshold}
 	for _, p := range keyPaths {
 		keys, err := readKeyFile(p)
@@ -71,12 +66,8 @@ func offerKeyring(cmd *cobra.Command, data, path string, keyPaths []string, thre
 	if err != nil {
 		return keyring.Ring{}, err
 	}
-	s, err := store.Open(cmd.Context(), data)
-	if err != nil {
-		return keyring.Ring{}, err
-	}
 	var ring keyring.Ring
-	err = s.AddKeyring(cmd.Context(), d, func(have []keyring.Document) (err error) {
+	err = s.AddKeyring(ctx, d, func(have []keyring.Document) (err error) {
 		ring, err = followed(base, have, d)
 		return err
 	})
@@ -101,9 +92,7 @@ func followed(base keyring.Base, have []keyring.Document, d keyring.Document) (k
 func tellKeyring(out io.Writer, ring keyring.Ring, asJSON bool) error {
 	trusted, revoked := ring.Trusted().IDs(), append([]string{}, ring.Revoked()...)
 	if asJSON {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(map[string]any{"version": ring.Document().Version(), "trusted": trusted, "revoked": revoked})
+		return printJSON(out, map[string]any{"version": ring.Document().Version(), "trusted": trusted, "revoked": revoked})
 	}
 	_, err := fmt.Fprintf(out, "offered keyring version %d: robots with these keys then trust %s; revoked: %s\n",
 		ring.Document().Version(), strings.Join(trusted, ", "), orNone(revoked))
@@ -115,17 +104,4 @@ func orNone(ids []string) string {
 		return "none"
 	}
 	return strings.Join(ids, ", ")
-}
-
-func readKeyFile(path string) ([]image.Key, error) {
-	const maxKeyFile = 64 << 10
-	b, err := readBounded(path, maxKeyFile)
-	if err != nil {
-		return nil, err
-	}
-	keys, err := image.ParseKeys(b)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return keys, nil
 }

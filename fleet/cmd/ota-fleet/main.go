@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(), publishCommand(), listCommand(), keyringCommand(), devCertCommand()) //nolint:contextcheck // cobra carries it
+	root.AddCommand(serveCommand(), publishCommand(), listCommand(), withdrawCommand(), keyCommand(), keyringCommand(), devCertCommand()) //nolint:contextcheck // cobra carries it
 	withManual(root).SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -86,6 +86,16 @@ func need(cmd *cobra.Command, names ...string) {
 		if err := cmd.MarkFlagRequired(n); err != nil {
 			panic(err) // it was defined some lines above
 		}
+	}
+}
+
+// oneArgument takes a command's only argument.
+func oneArgument(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("want %s, got %d", what, len(args))
+		}
+		return nil
 	}
 }
 

@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/robot-platform/robot-ota/fleet/internal/api"
-	"github.com/robot-platform/robot-ota/fleet/internal/store"
 )
 
 // Bounds for clients that are slow or ask for too much.
@@ -30,7 +29,8 @@ const (
 )
 
 type serveOptions struct {
-	listen, cert, key, data, publicURL, logFormat string
+	at                                      place
+	listen, cert, key, publicURL, logFormat string
 }
 
 func serveCommand() *cobra.Command {
@@ -45,18 +45,18 @@ SIGTERM or Ctrl-C ends it; transfers that go on get ten seconds.`,
 			return serve(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		}),
 	}
+	o.at.flags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.listen, "listen", ":8443", "host:port to listen on; port 0 takes a free one")
 	f.StringVar(&o.cert, "tls-cert", "", "certificate chain (PEM); ota-fleet dev-cert makes one for a laboratory")
 	f.StringVar(&o.key, "tls-key", "", "its private key (PEM)")
-	f.StringVar(&o.data, "data", "", "folder of the releases; made where it is missing")
 	f.StringVar(&o.publicURL, "public-url", "", "https address under which robots or a CDN reach this server; empty: the one that they ask")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json, on standard error")
-	need(cmd, "data", "tls-cert", "tls-key")
+	need(cmd, "tls-cert", "tls-key")
 	return cmd
 }
 
-func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) error {
+func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) (err error) {
 	log, err := logger(stderr, o.logFormat)
 	if err != nil {
 		return err
@@ -69,10 +69,11 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) error 
 	if err != nil {
 		return fmt.Errorf("--tls-cert %s, --tls-key %s: %w", o.cert, o.key, err)
 	}
-	s, err := store.Open(ctx, o.data)
+	s, err := o.at.open(ctx)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, s.Close()) }()
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", o.listen)
 	if err != nil {

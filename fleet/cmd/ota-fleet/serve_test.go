@@ -37,7 +37,7 @@ func start(t *testing.T, options ...string) *lab {
 		t.Fatal(err)
 	}
 	l.do(t, "dev-cert", "--dir", l.file("tls"))
-	l.do(t, "publish", "--data", l.file("data"), "--sku", "standard", "--key", l.file("pub.der"), l.file("0.2.0.bin"))
+	l.do(t, "publish", "--stable", "--data", l.file("data"), "--sku", "standard", "--key", l.file("pub.der"), l.file("0.2.0.bin"))
 	ca, err := os.ReadFile(l.file("tls/ca.pem"))
 	if err != nil || !l.pool.AppendCertsFromPEM(ca) {
 		t.Fatal("no authority", err)
@@ -113,7 +113,7 @@ func TestServe(t *testing.T) {
 		t.Fatalf("got %s, %v", body, err)
 	}
 
-	l.do(t, "publish", "--data", l.file("data"), "--sku", "standard", "--key", l.file("pub.der"), l.file("0.2.1.bin"))
+	l.do(t, "publish", "--stable", "--data", l.file("data"), "--sku", "standard", "--key", l.file("pub.der"), l.file("0.2.1.bin"))
 	_, body = l.get(t, question)
 	if err := json.Unmarshal(body, &o); err != nil || o.Version != "0.2.1" {
 		t.Fatalf("after 0.2.1 was published: %s, %v", body, err)
@@ -200,7 +200,7 @@ func TestRudeClients(t *testing.T) {
 func TestGracefulEnd(t *testing.T) {
 	t.Parallel()
 	l := start(t)
-	l.do(t, "publish", "--data", l.file("data"), "--sku", "standard", "--key", l.file("pub.der"), l.file("0.2.1.bin"))
+	l.do(t, "publish", "--stable", "--data", l.file("data"), "--sku", "standard", "--key", l.file("pub.der"), l.file("0.2.1.bin"))
 	_, body := l.get(t, "/v1/check?sku=standard&version=0.1.0")
 	var o struct{ URL string }
 	if err := json.Unmarshal(body, &o); err != nil {

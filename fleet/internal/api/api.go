@@ -41,7 +41,7 @@ import (
 // Store holds what is served.
 type Store interface {
 	Releases(ctx context.Context) ([]release.Release, error)
-	Artifact(ctx context.Context, sha256 string) (io.ReadSeekCloser, error)
+	OpenArtifact(ctx context.Context, sha256 string) (io.ReadSeekCloser, error)
 	// Keyrings are keyring documents of rising versions.
 	Keyrings(ctx context.Context) ([]keyring.Document, error)
 }
@@ -200,7 +200,7 @@ func (a *api) artifact(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	missing := problemf(http.StatusNotFound, "no such artifact")
-	i := slices.IndexFunc(all, func(of release.Release) bool { return of.SHA256 == sum })
+	i := slices.IndexFunc(all, func(of release.Release) bool { return of.SHA256 == sum && of.Live() })
 	if i < 0 {
 		return missing
 	}
@@ -208,7 +208,7 @@ func (a *api) artifact(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", all[i].Size))
 		return problemf(http.StatusRequestedRangeNotSatisfiable, "one range at a time")
 	}
-	f, err := a.store.Artifact(r.Context(), sum)
+	f, err := a.store.OpenArtifact(r.Context(), sum)
 	if err != nil {
 		return errors.Join(missing, err) // listed, but gone: the log tells
 	}

@@ -37,7 +37,7 @@ type readSeekCloser struct{ *bytes.Reader }
 
 func (readSeekCloser) Close() error { return nil }
 
-func (m *memory) Artifact(_ context.Context, sum string) (io.ReadSeekCloser, error) {
+func (m *memory) OpenArtifact(_ context.Context, sum string) (io.ReadSeekCloser, error) {
 	m.opened = sum
 	if sum == goneSum {
 		return nil, errors.New("input/output error on /var/lib/x")
@@ -57,7 +57,7 @@ func of(sku, version, sum string) release.Release {
 		panic(err)
 	}
 	return release.Release{
-		SKU: sku, Version: v, SHA256: sum, Size: int64(len(content)), Protocol: 1, Name: sku + "-" + version,
+		SKU: sku, Version: v, SHA256: sum, Size: int64(len(content)), Protocol: 1, Name: sku + "-" + version, Status: release.Stable,
 		Published: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 	}
 }

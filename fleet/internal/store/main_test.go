@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -18,7 +19,18 @@ import (
 	"github.com/robot-platform/robot-ota/fleet/internal/store/storetest"
 )
 
-func TestMain(m *testing.M) { storetest.Main(m) }
+func TestMain(m *testing.M) {
+	if text := os.Getenv(envKey); text != "" {
+		key = must(image.ParseKeys(must(hex.DecodeString(text))))[0]
+	}
+	if os.Getenv(envDir) != "" {
+		os.Exit(serveScript())
+	}
+	storetest.Main(m)
+}
+
+// keyText hands the key to another process.
+func keyText() string { return hex.EncodeToString(key.DER()) }
 
 // update runs a transaction that has to succeed.
 func update(t testing.TB, s *store.Store, f func(tx *store.Tx) error) {

@@ -19,7 +19,7 @@ func (a agent) source(server *url.URL, http *httpguard.Client, board *robot.Boar
 	s, r := a.cfg.Server, a.cfg.Robot
 	if s.Source != config.SourceHawkbit {
 		return updateserver.New(updateserver.Config{
-			URL: server, RobotID: r.ID, SKU: r.SKU, MaxSize: int64(a.cfg.Download.MaxSize), Keyring: ring,
+			URL: server, RobotID: r.ID, SKU: r.SKU, Companion: r.CompanionVersion, MaxSize: int64(a.cfg.Download.MaxSize), Keyring: ring,
 		}, http), nil
 	}
 	return hawkbit.New(hawkbit.Config{

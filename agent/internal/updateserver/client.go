@@ -26,6 +26,9 @@ type Config struct {
 	URL     *url.URL // base address of the update server
 	RobotID string
 	SKU     string
+	// Companion is the version of this computer's software: the server offers
+	// what fits it. Zero: it is not told.
+	Companion compat.Version
 	MaxSize int64 // largest signed file that is taken, in bytes; 0: what an image can have
 	// Keyring hears of the server's keyring document; nil: nobody does.
 	Keyring Keyring
@@ -105,7 +108,11 @@ func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFu
 
 func (c *Client) request(ctx context.Context, running compat.Version) (*http.Request, error) {
 	u := c.cfg.URL.JoinPath("v1", "check")
-	u.RawQuery = url.Values{"sku": {c.cfg.SKU}, "version": {running.String()}, "robot_id": {c.cfg.RobotID}}.Encode()
+	q := url.Values{"sku": {c.cfg.SKU}, "version": {running.String()}, "robot_id": {c.cfg.RobotID}}
+	if !c.cfg.Companion.IsZero() {
+		q.Set("companion", c.cfg.Companion.String())
+	}
+	u.RawQuery = q.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, fmt.Errorf("ask the update server: %w", err)

@@ -98,6 +98,11 @@ func TestCheck(t *testing.T) {
 	if m.asked.Header.Get("Cache-Control") != "no-cache" {
 		t.Errorf("headers %v", m.asked.Header)
 	}
+	c := client(m)
+	c.cfg.Companion = compat.Version{Major: 1}
+	if _, _, err := c.Check(t.Context(), running); err != nil || !strings.Contains(m.asked.URL.RawQuery, "companion=1.0.0") {
+		t.Errorf("asked %s, %v", m.asked.URL, err)
+	}
 }
 
 func TestNothingNewer(t *testing.T) {

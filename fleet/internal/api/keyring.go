@@ -13,24 +13,20 @@ const headerKeyring = "Robot-OTA-Keyring"
 // announce names the version of the newest keyring document, where there is
 // one. What cannot be read keeps no robot from its firmware: the log tells.
 func (a *api) announce(w http.ResponseWriter, r *http.Request) {
-	all, err := a.store.Keyrings(r.Context())
+	version, err := a.Keyrings.KeyringVersion(r.Context())
 	if err != nil {
 		a.log.Error("the keyring is not announced", "err", err)
 		return
 	}
-	announce(w, all)
-}
-
-func announce(w http.ResponseWriter, all []keyring.Document) {
-	if n := len(all); n > 0 {
-		w.Header().Set(headerKeyring, strconv.FormatUint(all[n-1].Version(), 10))
+	if version > 0 {
+		w.Header().Set(headerKeyring, strconv.FormatUint(version, 10))
 	}
 }
 
 // keyring hands a document out: the newest, or for a robot that catches up the
 // one after its own. No cache may keep it: it must never be an old one.
 func (a *api) keyring(w http.ResponseWriter, r *http.Request) error {
-	all, err := a.store.Keyrings(r.Context())
+	all, err := a.Keyrings.Keyrings(r.Context())
 	if err != nil {
 		return err
 	}
@@ -47,7 +43,7 @@ func (a *api) keyring(w http.ResponseWriter, r *http.Request) error {
 			return problemf(http.StatusNotFound, "there is no keyring document after version %d", after)
 		}
 	}
-	announce(w, all)
+	w.Header().Set(headerKeyring, strconv.FormatUint(all[len(all)-1].Version(), 10))
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(all[i].Encode()) // a client that is gone needs no answer

@@ -24,12 +24,27 @@ func problemf(status int, format string, args ...any) error {
 func bad(format string, args ...any) error { return problemf(http.StatusBadRequest, format, args...) }
 
 func notFound(http.ResponseWriter, *http.Request) error {
-	return problemf(http.StatusNotFound, "there is /v1/check, /v1/manifest, /v1/artifacts/{sha256} and /v1/keyring")
+	return problemf(http.StatusNotFound, "there is nothing; /v1/openapi.yaml describes what there is elsewhere")
 }
 
-func onlyGET(w http.ResponseWriter, r *http.Request) error {
-	w.Header().Set("Allow", "GET, HEAD")
-	return problemf(http.StatusMethodNotAllowed, "%.16s is not possible here", r.Method)
+// only refuses methods other than those allowed.
+func only(allowed string) handling {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Allow", allowed)
+		return problemf(http.StatusMethodNotAllowed, "%.16s is not possible here", r.Method)
+	}
+}
+
+// An unauthorizedError asks who somebody is (RFC 6750).
+type unauthorizedError struct {
+	error
+	code string
+}
+
+func (e *unauthorizedError) Unwrap() error { return e.error }
+
+func unauthorized(code, detail string) error {
+	return &unauthorizedError{problemf(http.StatusUnauthorized, "%s", detail), code}
 }
 
 // writeProblem answers with an error. What is wrong inside is not told.
@@ -43,10 +58,21 @@ func writeProblem(w http.ResponseWriter, err error) {
 		body = nil
 	}
 	h := w.Header()
+	var who *unauthorizedError
+	if errors.As(err, &who) {
+		challenge := `Bearer realm="ota-fleet"`
+		if who.code != "" {
+			challenge += `, error="` + who.code + `"`
+		}
+		h.Set("WWW-Authenticate", challenge)
+	}
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
 	for _, name := range []string{"ETag", "Last-Modified", "Content-Length", "Accept-Ranges"} {
 		h.Del(name) // of the artifact that it is not
+	}
+	if p.Status != http.StatusRequestedRangeNotSatisfiable {
+		h.Del("Content-Range")
 	}
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(body) // a client that is gone needs no answer

@@ -2,14 +2,18 @@ package api
 
 import (
 	"net/http"
+	"strings"
 	"time"
 )
 
+// handling answers a request, or returns the problem.
+type handling func(http.ResponseWriter, *http.Request) error
+
 // handler answers with the problem that f returns.
-func (a *api) handler(f func(http.ResponseWriter, *http.Request) error) http.Handler {
+func (a *api) handler(f handling) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		err := f(w, r)
+		err := a.tellWait(w, f(w, r))
 		if err == nil {
 			return
 		}
@@ -20,15 +24,23 @@ func (a *api) handler(f func(http.ResponseWriter, *http.Request) error) http.Han
 	})
 }
 
-// logged writes one line for each request.
+// logged bounds each request, writes one line for it, and counts it.
 func (a *api) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := time.Now()
+		start := a.cfg.Now()
 		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		next.ServeHTTP(rec, r)
+		took := a.cfg.Now().Sub(start)
+		if a.Metrics != nil {
+			a.Metrics.Request(route(r), method(r), rec.status, rec.bytes, took)
+		}
 		attrs := []any{
 			"method", r.Method, "path", clip(r.URL.Path, 128), "status", rec.status, "bytes", rec.bytes,
-			"took", time.Since(start).Round(time.Microsecond), "from", r.RemoteAddr, "robot", clip(r.URL.Query().Get("robot_id"), 64),
+			"took", took.Round(time.Microsecond), "from", r.RemoteAddr, "robot", rec.robot, "known", rec.robot != "",
+		}
+		if rec.robot == "" { // what it says, which proves nothing
+			attrs[len(attrs)-3] = clip(r.URL.Query().Get("robot_id"), 64)
 		}
 		if rec.err != nil {
 			attrs = append(attrs, "err", rec.err)
@@ -41,6 +53,24 @@ func (a *api) logged(next http.Handler) http.Handler {
 	})
 }
 
+// route is the pattern that a request was answered by.
+func route(r *http.Request) string {
+	_, path, ok := strings.Cut(r.Pattern, " ")
+	if !ok {
+		path = r.Pattern
+	}
+	return path
+}
+
+// method is one of those that are asked for, or "other".
+func method(r *http.Request) string {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost:
+		return r.Method
+	}
+	return "other"
+}
+
 // clip bounds what goes into the log.
 func clip(s string, most int) string { return s[:min(len(s), most)] }
 
@@ -49,6 +79,7 @@ type recorder struct {
 	http.ResponseWriter
 	status int
 	bytes  int64
+	robot  string // who asked, where that is known
 	err    error
 }
 
@@ -66,32 +97,4 @@ func (w *recorder) Write(b []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(b)
 	w.bytes += int64(n)
 	return n, err
-}
-
-// paced gives each piece of a long answer its own time, and makes a problem of
-// http.ServeContent's plain-text refusal of a range.
-type paced struct {
-	http.ResponseWriter
-	control *http.ResponseController
-	refused bool
-}
-
-// WriteHeader replaces the answer to a range that cannot be had.
-func (w *paced) WriteHeader(status int) {
-	if status != http.StatusRequestedRangeNotSatisfiable {
-		w.ResponseWriter.WriteHeader(status)
-		return
-	}
-	w.refused = true
-	writeProblem(w.ResponseWriter, problemf(status, "the range lies outside the artifact"))
-}
-
-// Write gives the piece its time.
-func (w *paced) Write(b []byte) (int, error) {
-	if w.refused {
-		return len(b), nil
-	}
-	// Where the connection knows no deadlines the server's time-out holds.
-	_ = w.control.SetWriteDeadline(time.Now().Add(stall))
-	return w.ResponseWriter.Write(b)
 }

@@ -70,3 +70,12 @@ func (tx *Tx) addKeyring(ctx context.Context, d keyring.Document) error {
 	}
 	return nil
 }
+
+// KeyringVersion is that of the newest document; 0: there is none.
+func (r *Reader) KeyringVersion(ctx context.Context) (uint64, error) {
+	n, err := number(ctx, r.q, `SELECT COALESCE(max(version), 0) FROM keyrings`)
+	if err != nil {
+		return 0, fmt.Errorf("store: keyrings: %w", err)
+	}
+	return uint64(n), nil
+}

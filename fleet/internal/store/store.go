@@ -104,3 +104,11 @@ func (s *Store) Close() error {
 
 // Dialect names the database: sqlite or postgres.
 func (s *Store) Dialect() string { return s.db.name }
+
+// Ready says why nothing can be read now; nil: all is well.
+func (s *Store) Ready(ctx context.Context) error {
+	if _, err := number(ctx, s.q, `SELECT count(*) FROM leases`); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return nil
+}

@@ -10,6 +10,7 @@
 package storetest
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"sync"
@@ -22,10 +23,18 @@ import (
 )
 
 // Main runs the tests of a package, ends PostgreSQL, and looks for goroutines
-// left behind.
-func Main(m *testing.M) {
+// left behind. Where all tests were run it makes the checks as well.
+func Main(m *testing.M, checks ...func() error) {
 	code := m.Run()
 	Stop()
+	if selected := flag.Lookup("test.run"); code == 0 && selected.Value.String() == "" && flag.Lookup("test.list").Value.String() == "" && flag.Lookup("test.fuzz").Value.String() == "" {
+		for _, check := range checks {
+			if err := check(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				code = 1
+			}
+		}
+	}
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1

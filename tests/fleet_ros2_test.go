@@ -128,6 +128,7 @@ func newPlant(t *testing.T, o options) *plant {
 	} else {
 		p.site, p.server, p.addr = o.beside.site, o.beside.server, o.beside.addr
 	}
+	p.run("ota-fleet", "robot", "add", "--data", p.shared("fleet"), "--sku", "standard", "--file", p.path("fleet.token"), p.id)
 	p.image("0.2.0", "good")
 	p.configure(o)
 	p.startSim(o)
@@ -164,7 +165,7 @@ func (p *plant) configure(o options) {
 	text := fmt.Sprintf(`robot: {id: %s, sku: standard, companion_version: 0.2.0}
 state_dir: %s
 control_socket: %s
-server: {url: "https://%s", ca_file: %s, check_every: 0%s}
+server: {url: "https://%s", ca_file: %s, token_file: %s, check_every: 0%s}
 trust: {keys: [%s]}
 serial:
   port: %s
@@ -175,7 +176,7 @@ serial:
       run: [%s, --run]
 trial: {window: 3s, boot_timeout: 6s}
 %s
-`, p.id, p.path("state"), p.path("agent.sock"), p.addr, p.shared("tls/ca.pem"), o.server, p.shared("trusted.der"), p.path("tty"), reset, reset, o.config)
+`, p.id, p.path("state"), p.path("agent.sock"), p.addr, p.shared("tls/ca.pem"), p.path("fleet.token"), o.server, p.shared("trusted.der"), p.path("tty"), reset, reset, o.config)
 	if !strings.Contains(o.config, "microros:") {
 		text += "microros: {unit: \"\"}\n"
 	}

@@ -79,7 +79,8 @@ trial: {{window: {trial}}}
                 "--dtls", f"127.0.0.1:{self.dtls}", "--dtls-identity", "robot_a14f4201", "--dtls-key", DTLS_KEY)
         p.wait_for("sim", lambda: p.logged("sim", "ready"))
         p.start("fleet", BIN / "ota-fleet", "serve", "--data", f / "fleet", "--listen", f"127.0.0.1:{self.port}",
-                "--tls-cert", f / "tls" / "server.pem", "--tls-key", f / "tls" / "server-key.pem")
+                "--tls-cert", f / "tls" / "server.pem", "--tls-key", f / "tls" / "server-key.pem",
+                "--identity", "optional")
         p.wait_for("fleet", lambda: p.logged("fleet", "listening"))
         self.fleet = Fleet(BIN, p, f / "tls", ROBOT)
         secret(f / "dtls.key", f"robot_a14f4201:{DTLS_KEY}\n")

@@ -24,7 +24,7 @@ import (
 
 // startFleet builds the real update server, publishes 0.2.1 there and starts
 // it. It gives its address, its authority's file and the signing key.
-func startFleet(t *testing.T) (address *url.URL, ca string, keys image.Keyring) {
+func startFleet(t *testing.T) (address *url.URL, ca, token string, keys image.Keyring) {
 	t.Helper()
 	dir := t.TempDir()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -47,6 +47,7 @@ func startFleet(t *testing.T) (address *url.URL, ca string, keys image.Keyring) 
 		{"go", "build", "-o", file("ota-fleet"), "github.com/robot-platform/robot-ota/fleet/cmd/ota-fleet"},
 		{file("ota-fleet"), "dev-cert", "--dir", file("tls")},
 		{file("ota-fleet"), "publish", "--stable", "--data", file("data"), "--sku", "standard", "--key", file("pub.der"), file("signed.bin")},
+		{file("ota-fleet"), "robot", "add", "--data", file("data"), "--sku", "standard", "--file", file("token"), "robot-001"},
 	} {
 		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v\n%s", args, err, out)
@@ -70,18 +71,18 @@ func startFleet(t *testing.T) (address *url.URL, ca string, keys image.Keyring) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return address, file("tls/ca.pem"), image.NewKeyring(pub)
+	return address, file("tls/ca.pem"), file("token"), image.NewKeyring(pub)
 }
 
 // Robot and server agree: from the question to the verified image.
 func TestAgainstTheRealServer(t *testing.T) {
-	address, ca, keys := startFleet(t)
-	guard, err := httpguard.New(httpguard.Config{Server: address, CAFile: ca})
+	address, ca, token, keys := startFleet(t)
+	guard, err := httpguard.New(httpguard.Config{Server: address, CAFile: ca, TokenFile: token})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer guard.CloseIdleConnections()
-	server := updateserver.New(updateserver.Config{URL: address, RobotID: "robot-001", SKU: "standard"}, guard)
+	server := updateserver.New(updateserver.Config{URL: address, RobotID: "robot-001", SKU: "standard", Companion: compat.Version{Minor: 2}}, guard)
 	images, err := fetch.New(fetch.Config{Dir: filepath.Join(t.TempDir(), "downloads"), Keys: func() image.Keyring { return keys }}, guard, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -100,6 +101,19 @@ func TestAgainstTheRealServer(t *testing.T) {
 	}
 	if _, ok, err := server.Check(t.Context(), v.Version()); ok || err != nil {
 		t.Errorf("once it runs: %v, %v", ok, err)
+	}
+	// Nobody, and another robot, get nothing.
+	stranger, err := httpguard.New(httpguard.Config{Server: address, CAFile: ca})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.CloseIdleConnections()
+	for robot, http := range map[string]*httpguard.Client{"robot-001": stranger, "robot-002": guard} {
+		_, _, err := updateserver.New(updateserver.Config{URL: address, RobotID: robot, SKU: "standard"}, http).Check(t.Context(), compat.Version{Minor: 2})
+		var status *httpguard.StatusError
+		if !errors.As(err, &status) || status.Status != 401 && status.Status != 403 {
+			t.Errorf("%s: %v", robot, err)
+		}
 	}
 	other := updateserver.New(updateserver.Config{URL: address, RobotID: "robot-001", SKU: "deluxe"}, guard)
 	_, _, err = other.Check(t.Context(), v.Version())

@@ -1,10 +1,17 @@
 // Command ota-fleet is the update server.
 //
-//	ota-fleet serve    --data DIR --tls-cert FILE --tls-key FILE [--listen :8443] [--public-url URL]
-//	ota-fleet publish  --data DIR --sku basic,standard --key pub.der [--key …] signed.bin
-//	ota-fleet list     --data DIR [--json]
-//	ota-fleet keyring  --data DIR --key pub.der [--key …] keyring.json
-//	ota-fleet dev-cert --dir DIR [--host localhost,127.0.0.1]
+//	ota-fleet serve    --data DIR --tls-cert FILE --tls-key FILE [--client-ca FILE] [--identity required|optional]
+//	ota-fleet publish  --data DIR --sku basic,standard [--key pub.der] [--stable] signed.bin
+//	ota-fleet list     --data DIR
+//	ota-fleet withdraw --data DIR --reason TEXT RELEASE
+//	ota-fleet robot    add|set|list|token|remove --data DIR …
+//	ota-fleet key      add|list|revoke --data DIR …
+//	ota-fleet keyring  --data DIR --key pub.der keyring.json
+//	ota-fleet db       migrate|check|backup --data DIR …
+//	ota-fleet dev-cert --dir DIR [--host localhost,127.0.0.1] [--robot ID] [--broker HOST]
+//
+// All but dev-cert take --db postgres://… in place of the database in DIR, and
+// may be used beside a running server.
 //
 // Exit codes: 0 done; 1 refused or failed; 2 called wrongly.
 package main
@@ -47,7 +54,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(), publishCommand(), listCommand(), withdrawCommand(), keyCommand(), keyringCommand(), devCertCommand()) //nolint:contextcheck // cobra carries it
+	root.AddCommand(serveCommand(), publishCommand(), listCommand(), withdrawCommand(), //nolint:contextcheck // cobra carries it
+		robotCommand(), keyCommand(), keyringCommand(), dbCommand(), devCertCommand())
 	withManual(root).SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

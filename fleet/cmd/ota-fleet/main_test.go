@@ -18,6 +18,7 @@ import (
 	"github.com/robot-platform/robot-ota/firmware/image/imagetest"
 	"github.com/robot-platform/robot-ota/firmware/keyring"
 	"github.com/robot-platform/robot-ota/firmware/keyring/keyringtest"
+	"github.com/robot-platform/robot-ota/fleet/internal/store/storetest"
 )
 
 // leakChecked ends the tests with a look for goroutines left behind.
@@ -25,6 +26,7 @@ type leakChecked struct{ *testing.M }
 
 func (m leakChecked) Run() int {
 	code := m.M.Run()
+	storetest.Stop()
 	if err := goleak.Find(); err != nil && code == 0 {
 		_, _ = os.Stderr.WriteString(err.Error())
 		return 1
@@ -38,6 +40,15 @@ func TestMain(m *testing.M) {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+		},
+		// damage DIR: each file in it has one byte afterwards.
+		"damage": func() {
+			files, _ := filepath.Glob(filepath.Join(os.Args[1], "*"))
+			for _, f := range files {
+				if err := os.Truncate(f, 1); err != nil {
+					panic(err)
+				}
+			}
 		},
 	})
 }

@@ -10,11 +10,14 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/robot-platform/robot-ota/fleet/internal/api"
+	"github.com/robot-platform/robot-ota/fleet/internal/certs"
+	"github.com/robot-platform/robot-ota/fleet/internal/store"
 )
 
 // Bounds for clients that are slow or ask for too much.
@@ -24,13 +27,18 @@ const (
 	writeTimeout = time.Minute      // to take an answer; an artifact: each piece of it
 	idleTimeout  = 2 * time.Minute
 	maxHead      = 16 << 10 // bytes of a request's header
-	maxBody      = 1 << 10  // bytes of a request's body: none is wanted
 	drain        = 10 * time.Second
 )
 
+// pruneEvery is how often what is too old is removed.
+const pruneEvery = time.Hour
+
 type serveOptions struct {
-	at                                      place
-	listen, cert, key, publicURL, logFormat string
+	at                             place
+	listen, publicURL, artifactURL string
+	certs                          certs.Files
+	identity, logFormat            string
+	downloads                      int
 }
 
 func serveCommand() *cobra.Command {
@@ -39,7 +47,13 @@ func serveCommand() *cobra.Command {
 		Use:   "serve --data DIR --tls-cert FILE --tls-key FILE",
 		Short: "Answer robots over HTTPS",
 		Long: `Answer robots over HTTPS (TLS 1.2 or later). Prints its address once it listens.
-SIGTERM or Ctrl-C ends it; transfers that go on get ten seconds.`,
+SIGTERM or Ctrl-C ends it; transfers that go on get ten seconds. Certificates that
+are renewed in their files are used within seconds, without a restart.
+
+A robot says who it is by a bearer token (ota-fleet robot add) or by a client
+certificate (--client-ca). With --identity optional, for a laboratory only, others
+are answered as well: they get what is stable, and are counted by their address.
+Several servers may share one PostgreSQL (--db) and one folder of artifacts.`,
 		Args: noArguments,
 		RunE: doing(func(cmd *cobra.Command, _ []string) error {
 			return serve(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -48,9 +62,13 @@ SIGTERM or Ctrl-C ends it; transfers that go on get ten seconds.`,
 	o.at.flags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.listen, "listen", ":8443", "host:port to listen on; port 0 takes a free one")
-	f.StringVar(&o.cert, "tls-cert", "", "certificate chain (PEM); ota-fleet dev-cert makes one for a laboratory")
-	f.StringVar(&o.key, "tls-key", "", "its private key (PEM)")
+	f.StringVar(&o.certs.Cert, "tls-cert", "", "certificate chain (PEM); ota-fleet dev-cert makes one for a laboratory")
+	f.StringVar(&o.certs.Key, "tls-key", "", "its private key (PEM)")
+	f.StringVar(&o.certs.ClientCA, "client-ca", "", "authorities (PEM) whose client certificates prove who a robot is")
+	f.StringVar(&o.identity, "identity", string(api.IdentityRequired), "required, or optional for a laboratory: who proves nothing is served too")
+	f.IntVar(&o.downloads, "downloads", api.DefaultDownloads, "downloads that a robot has on a day in UTC; one that is resumed counts once")
 	f.StringVar(&o.publicURL, "public-url", "", "https address under which robots or a CDN reach this server; empty: the one that they ask")
+	f.StringVar(&o.artifactURL, "artifact-url", "", "https address of an object store or CDN that has the artifacts, each under its SHA-256: downloads are sent on to it")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json, on standard error")
 	need(cmd, "tls-cert", "tls-key")
 	return cmd
@@ -61,13 +79,13 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) (err e
 	if err != nil {
 		return err
 	}
-	public, err := publicURL(o.publicURL)
+	cfg, err := o.config()
 	if err != nil {
 		return err
 	}
-	pair, err := tls.LoadX509KeyPair(o.cert, o.key)
+	pair, err := certs.New(o.certs, time.Now, log)
 	if err != nil {
-		return fmt.Errorf("--tls-cert %s, --tls-key %s: %w", o.cert, o.key, err)
+		return fmt.Errorf("--tls-cert, --tls-key or --client-ca: %w", err)
 	}
 	s, err := o.at.open(ctx)
 	if err != nil {
@@ -80,8 +98,32 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) (err e
 		return fmt.Errorf("--listen %s: %w", o.listen, err)
 	}
 	fmt.Fprintf(stdout, "listening on https://%s\n", l.Addr())
-	handler := api.New(api.Config{PublicURL: public}, s, log)
-	return answer(ctx, server(handler, pair, log), l, log)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	beside.Go(func() { prune(ctx, s, log) })
+	return answer(ctx, server(api.New(cfg, api.FromStore(s), log), pair.Config(), log), l, log)
+}
+
+// config is the interface's, or what is wrong with the options.
+func (o serveOptions) config() (api.Config, error) {
+	public, err := httpsURL("--public-url", o.publicURL)
+	if err != nil {
+		return api.Config{}, err
+	}
+	artifacts, err := httpsURL("--artifact-url", o.artifactURL)
+	if err != nil {
+		return api.Config{}, err
+	}
+	identity := api.Identity(o.identity)
+	switch {
+	case identity != api.IdentityRequired && identity != api.IdentityOptional:
+		return api.Config{}, fmt.Errorf("--identity %q: want %s or %s", o.identity, api.IdentityRequired, api.IdentityOptional)
+	case o.downloads < 1 || o.downloads > 1_000_000:
+		return api.Config{}, fmt.Errorf("--downloads %d: want 1 to 1000000", o.downloads)
+	}
+	return api.Config{PublicURL: public, ArtifactURL: artifacts, Identity: identity, Downloads: o.downloads, Now: time.Now}, nil
 }
 
 func logger(w io.Writer, format string) (*slog.Logger, error) {
@@ -94,21 +136,21 @@ func logger(w io.Writer, format string) (*slog.Logger, error) {
 	return nil, fmt.Errorf("--log-format %q: want text or json", format)
 }
 
-func publicURL(s string) (*url.URL, error) {
+func httpsURL(flag, s string) (*url.URL, error) {
 	if s == "" {
 		return nil, nil
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("--public-url %q: want https://host or https://host/path", s)
+		return nil, fmt.Errorf("%s %q: want https://host or https://host/path", flag, s)
 	}
 	return u, nil
 }
 
-func server(h http.Handler, pair tls.Certificate, log *slog.Logger) *http.Server {
+func server(h http.Handler, cfg *tls.Config, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           http.MaxBytesHandler(h, maxBody),
-		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}},
+		Handler:           h,
+		TLSConfig:         cfg,
 		ReadHeaderTimeout: headTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -138,4 +180,26 @@ func answer(ctx context.Context, s *http.Server, l net.Listener, log *slog.Logge
 		return fmt.Errorf("serve: %w", err)
 	}
 	return nil
+}
+
+// prune removes what is too old, now and then.
+func prune(ctx context.Context, s *store.Store, log *slog.Logger) {
+	ticker := time.NewTicker(pruneEvery)
+	defer ticker.Stop()
+	for {
+		n, err := s.Prune(ctx, store.DefaultRetention())
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			log.Warn("what is too old is not removed", "err", err)
+		case n > 0:
+			log.Info("removed what was too old", "rows", n)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }

@@ -29,19 +29,34 @@ type lab struct {
 	pool *x509.CertPool
 }
 
-// start makes certificates and images, publishes 0.2.0, and starts the server.
+// start makes certificates and images, publishes 0.2.0, and starts the server
+// of a laboratory.
 func start(t *testing.T, options ...string) *lab {
+	t.Helper()
+	l := prepare(t)
+	l.serve(t, append([]string{"--identity", "optional"}, options...)...)
+	return l
+}
+
+// prepare makes certificates, for robot r1 as well, and images, and publishes 0.2.0.
+func prepare(t *testing.T) *lab {
 	t.Helper()
 	l := &lab{dir: t.TempDir(), log: &bytes.Buffer{}, pool: x509.NewCertPool()}
 	if err := makeImages(l.dir); err != nil {
 		t.Fatal(err)
 	}
-	l.do(t, "dev-cert", "--dir", l.file("tls"))
+	l.do(t, "dev-cert", "--dir", l.file("tls"), "--robot", "r1")
 	l.do(t, "publish", "--stable", "--data", l.file("data"), "--sku", "standard", "--key", l.file("pub.der"), l.file("0.2.0.bin"))
 	ca, err := os.ReadFile(l.file("tls/ca.pem"))
 	if err != nil || !l.pool.AppendCertsFromPEM(ca) {
 		t.Fatal("no authority", err)
 	}
+	return l
+}
+
+// serve starts a server.
+func (l *lab) serve(t *testing.T, options ...string) {
+	t.Helper()
 	args := []string{"serve", "--data", l.file("data"), "--tls-cert", l.file("tls/server.pem"), "--tls-key", l.file("tls/server-key.pem"), "--listen", "127.0.0.1:0"}
 	l.cmd = exec.Command("ota-fleet", append(args, options...)...)
 	l.cmd.Stderr = l.log
@@ -59,7 +74,6 @@ func start(t *testing.T, options ...string) *lab {
 		t.Fatalf("got %q, %v", line, err)
 	}
 	l.url = url
-	return l
 }
 
 func (l *lab) file(name string) string { return filepath.Join(l.dir, name) }
@@ -175,6 +189,7 @@ func TestRudeClients(t *testing.T) {
 		"huge header": "GET /v1/manifest HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n",
 		"path trick":  "GET /v1/artifacts/../../../../etc/passwd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
 		"no HTTP":     "\x16\x03\x01hello\r\n\r\n",
+		"huge body":   "POST /v1/report HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n" + strings.Repeat("x", 1<<20),
 		"two Hosts":   "GET /v1/manifest HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
 	} {
 		d := tls.Dialer{NetDialer: &net.Dialer{Timeout: 5 * time.Second}, Config: &tls.Config{RootCAs: l.pool}}

@@ -76,14 +76,17 @@ func (f *fleet) update(do func(tx *store.Tx) error) {
 
 func (f *fleet) publish(sku, v string, status release.Status, file []byte) {
 	f.t.Helper()
+	if err := f.release(f.t, sku, v, status, file); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *fleet) release(t testing.TB, sku, v string, status release.Status, file []byte) error {
 	protocol, _ := compat.DefaultTable().Protocol(version(v))
-	err := f.store.Publish(f.t.Context(), file, []release.Release{{
+	return f.store.Publish(t.Context(), file, []release.Release{{
 		SKU: sku, Version: version(v), SHA256: digest(file), Size: int64(len(file)), Protocol: protocol, Name: sku + "-" + v, Status: status,
 		AppSHA256: strings.Repeat("0a", 32), Key: signer.ID(), Published: storetest.Noon(), Changed: storetest.Noon(),
 	}})
-	if err != nil {
-		f.t.Fatal(err)
-	}
 }
 
 // robot registers one, of SKU standard, whose token is its id.

@@ -81,21 +81,28 @@ type HealthQuery struct {
 	From, To time.Time
 }
 
-// EachHour calls f with what was counted, hour after hour.
-func (r *Reader) EachHour(ctx context.Context, q HealthQuery, f func(Hour) error) error {
-	to := stamp(q.To)
-	if to == 0 {
-		to = 1 << 62
+// EachHour calls do with what was counted, hour after hour.
+func (r *Reader) EachHour(ctx context.Context, q HealthQuery, do func(Hour) error) error {
+	var f filter
+	if q.Robot != "" {
+		f.add("robot_id = ?", q.Robot)
+	}
+	if q.SKU != "" {
+		f.add("robot_id IN (SELECT id FROM robots WHERE sku = ?)", q.SKU)
+	}
+	if !q.From.IsZero() {
+		f.add("hour >= ?", stamp(q.From.Truncate(time.Hour)))
+	}
+	if !q.To.IsZero() {
+		f.add("hour < ?", stamp(q.To))
 	}
 	err := each(ctx, r.q, func(from row) error {
 		h, err := scanHour(from)
 		if err != nil {
 			return err
 		}
-		return f(h)
-	}, `SELECT robot_id, hour, firmware, first_heard, last_heard, gap, `+counterColumns+` FROM health
-		WHERE hour >= $1 AND hour < $2 AND ($3 = '' OR robot_id = $3) AND ($4 = '' OR robot_id IN (SELECT id FROM robots WHERE sku = $4))
-		ORDER BY robot_id, hour, firmware`, stamp(q.From.Truncate(time.Hour)), to, q.Robot, q.SKU)
+		return do(h)
+	}, `SELECT robot_id, hour, firmware, first_heard, last_heard, gap, `+counterColumns+` FROM health`+f.where()+` ORDER BY robot_id, hour, firmware`, f.args...)
 	if err != nil {
 		return fmt.Errorf("store: health: %w", err)
 	}

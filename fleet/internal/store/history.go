@@ -106,16 +106,21 @@ func (r *Reader) UpdateOf(ctx context.Context, robot, job string) (Update, error
 	return out, nil
 }
 
-// EachUpdate calls f with one update after the other that began since a moment,
+// EachUpdate calls do with one update after the other that began since a moment,
 // those of one robot or, with "", of all.
-func (r *Reader) EachUpdate(ctx context.Context, robot string, since time.Time, f func(Update) error) error {
+func (r *Reader) EachUpdate(ctx context.Context, robot string, since time.Time, do func(Update) error) error {
+	var f filter
+	f.add("started >= ?", stamp(since))
+	if robot != "" {
+		f.add("robot_id = ?", robot)
+	}
 	err := each(ctx, r.q, func(from row) error {
 		u, err := scanUpdate(from)
 		if err != nil {
 			return err
 		}
-		return f(u)
-	}, `SELECT `+updateColumns+` FROM updates WHERE started >= $1 AND ($2 = '' OR robot_id = $2) ORDER BY started, robot_id, job_id`, stamp(since), robot)
+		return do(u)
+	}, `SELECT `+updateColumns+` FROM updates`+f.where()+` ORDER BY started, robot_id, job_id`, f.args...)
 	if err != nil {
 		return fmt.Errorf("store: updates: %w", err)
 	}

@@ -84,9 +84,16 @@ type CommandQuery struct {
 
 // Commands lists commands, the oldest first.
 func (r *Reader) Commands(ctx context.Context, q CommandQuery) ([]Command, error) {
-	out, err := all(ctx, r.q, scanCommand, `SELECT `+commandColumns+` FROM outbox
-		WHERE ($1 = '' OR robot_id = $1) AND ($2 = '' OR rollout_id = $2) AND ($3 = '' OR incident_id = $3) AND (NOT $4 OR complied = 0 AND dropped = 0)
-		ORDER BY created, id`, q.Robot, q.Rollout, q.Incident, q.Open)
+	var f filter
+	for condition, value := range map[string]string{"robot_id = ?": q.Robot, "rollout_id = ?": q.Rollout, "incident_id = ?": q.Incident} {
+		if value != "" {
+			f.add(condition, value)
+		}
+	}
+	if q.Open {
+		f.add("complied = ? AND dropped = 0", 0)
+	}
+	out, err := all(ctx, r.q, scanCommand, `SELECT `+commandColumns+` FROM outbox`+f.where()+` ORDER BY created, id`, f.args...)
 	if err != nil {
 		return nil, fmt.Errorf("store: commands: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/robot-platform/robot-ota/firmware/compat"
@@ -105,7 +106,7 @@ func (r *Reader) Robot(ctx context.Context, id string) (Robot, error) {
 
 // RobotWithToken finds the robot that has a bearer token.
 func (r *Reader) RobotWithToken(ctx context.Context, token string) (Robot, error) {
-	out, err := one(ctx, r.q, scanRobot, robotColumns+`WHERE r.token_hash = $1`, hashed(token))
+	out, err := one(ctx, r.q, scanRobot, robotColumns+`WHERE r.token_hash = $1 AND r.token_hash <> ''`, hashed(token)) // the latter for the index
 	if err != nil {
 		return Robot{}, fmt.Errorf("store: robot of a token: %w", err)
 	}
@@ -135,19 +136,26 @@ func (r *Reader) Robots(ctx context.Context, q RobotQuery) ([]Robot, error) {
 	return out, err
 }
 
-// EachRobot calls f with one robot after the other.
-func (r *Reader) EachRobot(ctx context.Context, q RobotQuery, f func(Robot) error) error {
-	limit := int64(q.Limit)
-	if limit <= 0 {
-		limit = 1 << 40
+// EachRobot calls do with one robot after the other.
+func (r *Reader) EachRobot(ctx context.Context, q RobotQuery, do func(Robot) error) error {
+	var f filter
+	if q.SKU != "" {
+		f.add("r.sku = ?", q.SKU)
+	}
+	if q.After != "" {
+		f.add("r.id > ?", q.After)
+	}
+	query := robotColumns + f.where() + ` ORDER BY r.id`
+	if q.Limit > 0 {
+		query += ` LIMIT ` + strconv.Itoa(q.Limit)
 	}
 	err := each(ctx, r.q, func(from row) error {
 		robot, err := scanRobot(from)
 		if err != nil {
 			return err
 		}
-		return f(robot)
-	}, robotColumns+`WHERE ($1 = '' OR r.sku = $1) AND r.id > $2 ORDER BY r.id LIMIT $3`, q.SKU, q.After, limit)
+		return do(robot)
+	}, query, f.args...)
 	if err != nil {
 		return fmt.Errorf("store: robots: %w", err)
 	}

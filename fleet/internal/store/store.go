@@ -77,7 +77,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	s := &Store{Reader: Reader{q: db.read}, db: db, dir: o.Dir, now: o.Now, probe: o.Probe}
+	var read querier = db.read
+	if db.name == "sqlite" {
+		read = newPrepared(db.read)
+	}
+	s := &Store{Reader: Reader{q: read}, db: db, dir: o.Dir, now: o.Now, probe: o.Probe}
 	if _, err := s.Migrate(ctx); err != nil {
 		return nil, errors.Join(err, db.close())
 	}

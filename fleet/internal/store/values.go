@@ -173,6 +173,26 @@ func only(ctx context.Context, q querier, query string, args ...any) error {
 	return err
 }
 
+// filter collects the conditions of a query.
+type filter struct {
+	conditions []string
+	args       []any
+}
+
+// add adds a condition in which ? stands for the argument.
+func (f *filter) add(condition string, arg any) {
+	f.args = append(f.args, arg)
+	f.conditions = append(f.conditions, strings.ReplaceAll(condition, "?", "$"+strconv.Itoa(len(f.args))))
+}
+
+// where is all of them; "": there are none.
+func (f *filter) where() string {
+	if len(f.conditions) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(f.conditions, " AND ")
+}
+
 // chunk is how many rows go into one statement.
 const chunk = 100
 

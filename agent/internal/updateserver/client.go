@@ -29,7 +29,7 @@ type Config struct {
 	// Companion is the version of this computer's software: the server offers
 	// what fits it. Zero: it is not told.
 	Companion compat.Version
-	MaxSize int64 // largest signed file that is taken, in bytes; 0: what an image can have
+	MaxSize   int64 // largest signed file that is taken, in bytes; 0: what an image can have
 	// Keyring hears of the server's keyring document; nil: nobody does.
 	Keyring Keyring
 }

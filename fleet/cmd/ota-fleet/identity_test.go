@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"strings"
@@ -210,7 +211,7 @@ func TestTwoServersOnePostgres(t *testing.T) {
 
 func TestConfirmed(t *testing.T) {
 	for answer, want := range map[string]error{"y\n": nil, "YES\r\n": nil, "n\n": errNotConfirmed, "": errNotConfirmed, "yes please\n": errNotConfirmed, "\n": errNotConfirmed} {
-		if got := confirmed(strings.NewReader(answer)); got != want {
+		if got := confirmed(strings.NewReader(answer)); !errors.Is(got, want) {
 			t.Errorf("%q: %v", answer, got)
 		}
 	}

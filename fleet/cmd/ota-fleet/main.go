@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(serveCommand(), publishCommand(), listCommand(), withdrawCommand(), //nolint:contextcheck // cobra carries it
-		robotCommand(), keyCommand(), keyringCommand(), dbCommand(), devCertCommand())
+		robotCommand(), keyCommand(), keyringCommand(), dbCommand(), devCertCommand()) //nolint:contextcheck // the same
 	withManual(root).SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

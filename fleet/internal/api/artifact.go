@@ -54,7 +54,8 @@ func (a *api) send(w http.ResponseWriter, r *http.Request, of store.Artifact, d 
 	h.Set("Cache-Control", cacheArtifact)
 	out := &transfer{ResponseWriter: w, control: http.NewResponseController(w), now: a.cfg.Now}
 	if r.Method == http.MethodGet {
-		out.admit = func(first int64) error { d.Resumes = first > 0; return a.admit(r.Context(), d) }
+		ctx := r.Context()
+		out.admit = func(first int64) error { d.Resumes = first > 0; return a.admit(ctx, d) }
 	}
 	http.ServeContent(out, r, "", of.Added, f)
 	if out.sent > 0 {

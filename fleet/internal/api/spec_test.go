@@ -35,7 +35,7 @@ var specOnce = sync.OnceValues(func() (*specification, error) {
 		return nil, errs[0]
 	}
 	if ok, errs := v.ValidateDocument(); !ok {
-		return nil, fmt.Errorf("it is no OpenAPI 3.1: %v", errs[0])
+		return nil, fmt.Errorf("it is no OpenAPI 3.1: %w", errs[0])
 	}
 	model, err := doc.BuildV3Model()
 	if err != nil {

@@ -125,12 +125,11 @@ func outcome(t *testing.T, env storetest.Env) string {
 func TestKilledAtEveryTransaction(t *testing.T) {
 	t.Setenv(envKey, keyText())
 	storetest.Each(t, func(t *testing.T, env storetest.Env) {
-		calm := env
+		fresh := storetest.SQLite
 		if env.DB != "" {
-			calm = storetest.Postgres(t)
-		} else {
-			calm = storetest.SQLite(t)
+			fresh = storetest.Postgres
 		}
+		calm := fresh(t)
 		if _, whole := life(t, calm, "calm", ""); !whole {
 			t.Fatal("it died")
 		}

@@ -126,14 +126,14 @@ func (s *server) start() error {
 		}
 	}
 	data := filepath.Join(s.dir, "data")
-	initdb := exec.Command(filepath.Join(s.bin, "initdb"), "--pgdata", data, "--username=fleet", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync")
+	initdb := exec.CommandContext(context.Background(), filepath.Join(s.bin, "initdb"), "--pgdata", data, "--username=fleet", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync")
 	initdb.Dir, initdb.Stdout, initdb.Stderr = s.dir, &s.log, &s.log
 	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: s.as}
 	if err := initdb.Run(); err != nil {
 		return err
 	}
 	// What a power cut would do to it is of no interest here.
-	s.cmd = exec.Command(filepath.Join(s.bin, "postgres"), "-D", data, "-k", s.dir, "-c", "listen_addresses=",
+	s.cmd = exec.CommandContext(context.Background(), filepath.Join(s.bin, "postgres"), "-D", data, "-k", s.dir, "-c", "listen_addresses=",
 		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=200", "-c", "shared_buffers=32MB", "-c", "log_min_messages=fatal")
 	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = s.dir, &s.log, &s.log
 	// A test binary that is killed takes it along.

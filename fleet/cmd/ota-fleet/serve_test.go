@@ -241,26 +241,6 @@ func TestGracefulEnd(t *testing.T) {
 	}
 }
 
-// A robot that takes nothing is let go.
-func TestStalledClient(t *testing.T) {
-	t.Parallel()
-	l := start(t)
-	conn, err := tls.Dial("tcp", strings.TrimPrefix(l.url, "https://"), &tls.Config{RootCAs: l.pool})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	begun := time.Now()
-	if _, err := io.WriteString(conn, "GET /v1/manifest HTTP/1.1\r\nHost: x\r\n"); err != nil { // and no more
-		t.Fatal(err)
-	}
-	_ = conn.SetReadDeadline(time.Now().Add(headTimeout + 10*time.Second))
-	_, err = io.Copy(io.Discard, conn)
-	if took := time.Since(begun); err != nil || took > headTimeout+5*time.Second {
-		t.Errorf("after %v: %v", took, err)
-	}
-}
-
 // The server in this process, for the coverage of its end.
 func TestServeEndsWithItsContext(t *testing.T) {
 	t.Parallel()

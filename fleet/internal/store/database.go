@@ -25,8 +25,9 @@ type database struct {
 	// that of this process.
 	clock func(now time.Time) string
 	// own tells the database's errors, again those after which the same
-	// transaction may succeed, and exists those that say that a row is there already.
-	own, again, exists func(error) bool
+	// transaction may succeed, exists those that say that a row is there already,
+	// and missing those that say that a row that is named is not there.
+	own, again, exists, missing func(error) bool
 }
 
 func (d *database) close() error {

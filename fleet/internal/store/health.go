@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/robot-platform/robot-ota/firmware/compat"
@@ -35,6 +37,9 @@ func (c Counters) values() []any {
 	return []any{c.OK, c.Warn, c.Error, c.Silent, c.Odometry, c.Diagnostics, c.Battery, c.Used, c.Discharging, c.EStops, c.Reboots, c.Tries, c.Failures}
 }
 
+// ErrNumber says that a counter is infinite or no number.
+var ErrNumber = errors.New("a counter is infinite or no number")
+
 // Hour is what was counted of a robot in an hour under one firmware.
 type Hour struct {
 	Robot    string
@@ -50,6 +55,11 @@ type Hour struct {
 // words widen, the longer gap counts. The caller sees to it that each minute
 // is added once: see Ledger.
 func (tx *Tx) AddHealth(ctx context.Context, h Hour) error {
+	for _, v := range append(h.values(), h.Gap) {
+		if f, _ := v.(float64); math.IsNaN(f) || math.IsInf(f, 0) {
+			return fmt.Errorf("health of %s: %w", h.Robot, ErrNumber)
+		}
+	}
 	args := append([]any{h.Robot, stamp(h.Begin.Truncate(time.Hour)), versionText(h.Firmware), stamp(h.First), stamp(h.Last), h.Gap}, h.values()...)
 	return exec(ctx, tx.q, `INSERT INTO health (robot_id, hour, firmware, first_heard, last_heard, gap, `+counterColumns+`)
 		VALUES `+placeholders(1, len(args))+`
@@ -128,5 +138,9 @@ func (r *Reader) Ledger(ctx context.Context, robot string) (json.RawMessage, err
 
 // SetLedger replaces it, in the transaction that adds what it says was counted.
 func (tx *Tx) SetLedger(ctx context.Context, robot string, l json.RawMessage) error {
-	return exec(ctx, tx.q, `INSERT INTO ledgers (robot_id, ledger) VALUES ($1, $2) ON CONFLICT (robot_id) DO UPDATE SET ledger = excluded.ledger`, robot, string(l))
+	ledger, err := given(l)
+	if err != nil {
+		return err
+	}
+	return exec(ctx, tx.q, `INSERT INTO ledgers (robot_id, ledger) VALUES ($1, $2) ON CONFLICT (robot_id) DO UPDATE SET ledger = excluded.ledger`, robot, ledger)
 }

@@ -38,9 +38,13 @@ const eventColumns = `robot_id, event_id, kind, seq, at, received, job_id, comma
 // AddEvent writes an event into a robot's history. False: it stands there
 // already, and nothing that follows from it is to be done again.
 func (tx *Tx) AddEvent(ctx context.Context, e Event) (bool, error) {
+	body, err := given(e.Body)
+	if err != nil {
+		return false, err
+	}
 	n, err := changed(ctx, tx.q, `INSERT INTO robot_events (`+eventColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 		ON CONFLICT (robot_id, event_id) DO NOTHING`,
-		e.Robot, e.ID, e.Kind, int64(e.Seq), stamp(e.At), stamp(e.Received), e.JobID, e.Command, e.From, e.To, e.Code, e.Text, string(e.Body))
+		e.Robot, e.ID, e.Kind, signed(e.Seq), stamp(e.At), stamp(e.Received), e.JobID, e.Command, e.From, e.To, e.Code, e.Text, body)
 	return n > 0, err
 }
 

@@ -15,6 +15,7 @@ import (
 // SQLSTATEs that callers decide on.
 const (
 	pgUniqueViolation      = "23505"
+	pgForeignKeyViolation  = "23503"
 	pgSerializationFailure = "40001"
 	pgDeadlock             = "40P01"
 )
@@ -55,7 +56,8 @@ func openPostgres(ctx context.Context, address string) (*database, error) {
 			code := pgCode(err)
 			return code == pgSerializationFailure || code == pgDeadlock
 		},
-		exists: func(err error) bool { return pgCode(err) == pgUniqueViolation },
+		exists:  func(err error) bool { return pgCode(err) == pgUniqueViolation },
+		missing: func(err error) bool { return pgCode(err) == pgForeignKeyViolation },
 	}
 	if err := db.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to %s:%d/%s: %w", cfg.Host, cfg.Port, cfg.Database, err), db.Close())

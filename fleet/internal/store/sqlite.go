@@ -44,6 +44,7 @@ func openSQLite(ctx context.Context, dir string) (*database, error) {
 			code := sqliteCode(err)
 			return code == lib.SQLITE_CONSTRAINT_UNIQUE || code == lib.SQLITE_CONSTRAINT_PRIMARYKEY
 		},
+		missing: func(err error) bool { return sqliteCode(err) == lib.SQLITE_CONSTRAINT_FOREIGNKEY },
 	}
 	for _, c := range []struct {
 		to    **sql.DB

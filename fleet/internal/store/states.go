@@ -61,6 +61,14 @@ func (s *RobotState) columns() []any {
 // registered. Read it with Tx.Robot in the same transaction: then nobody
 // else's change is lost.
 func (tx *Tx) SetState(ctx context.Context, robot string, s RobotState) error {
+	status, err := given(s.Status)
+	if err != nil {
+		return err
+	}
+	diagnostics, err := given(s.Diagnostics)
+	if err != nil {
+		return err
+	}
 	n, err := changed(ctx, tx.q, `INSERT INTO robot_states (robot_id, version, slot, ota_state, app_sha256, protocol, signing_key, companion, agent, keyring,
 			job_id, job_state, job_target, status, diagnostics, diagnosed, online, farewell, at, epoch, seq, received, checked)
 		SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23 FROM robots WHERE id = $1
@@ -69,9 +77,9 @@ func (tx *Tx) SetState(ctx context.Context, robot string, s RobotState) error {
 			job_id = excluded.job_id, job_state = excluded.job_state, job_target = excluded.job_target, status = excluded.status,
 			diagnostics = excluded.diagnostics, diagnosed = excluded.diagnosed, online = excluded.online, farewell = excluded.farewell,
 			at = excluded.at, epoch = excluded.epoch, seq = excluded.seq, received = excluded.received, checked = excluded.checked`,
-		robot, versionText(s.Version), s.Slot, s.OTAState, s.AppSHA256, int64(s.Protocol), s.SigningKey, versionText(s.Companion), s.Agent, int64(s.Keyring),
-		s.JobID, s.JobState, s.JobTarget, string(s.Status), string(s.Diagnostics), stamp(s.Diagnosed), s.Online, s.Farewell,
-		stamp(s.At), s.Epoch, int64(s.Seq), stamp(s.Received), stamp(s.Checked))
+		robot, versionText(s.Version), s.Slot, s.OTAState, s.AppSHA256, int64(s.Protocol), s.SigningKey, versionText(s.Companion), s.Agent, signed(s.Keyring),
+		s.JobID, s.JobState, s.JobTarget, status, diagnostics, stamp(s.Diagnosed), s.Online, s.Farewell,
+		stamp(s.At), s.Epoch, signed(s.Seq), stamp(s.Received), stamp(s.Checked))
 	if err == nil && n == 0 {
 		err = fmt.Errorf("robot %.64q: %w", robot, ErrNotFound)
 	}

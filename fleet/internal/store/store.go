@@ -12,7 +12,8 @@ import (
 
 // What callers decide on. All are wrapped with what was being done.
 var (
-	// ErrNotFound says that there is no such row or file.
+	// ErrNotFound says that there is no such row or file, or none of a robot
+	// or rollout that a row was to be of.
 	ErrNotFound = errors.New("not found")
 	// ErrExists says that something of that name is there already.
 	ErrExists = errors.New("it is there already")

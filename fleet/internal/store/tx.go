@@ -114,6 +114,8 @@ func (s *Store) told(name string, err error) error {
 		return err
 	case s.db.exists(err):
 		err = fmt.Errorf("%w: %w", ErrExists, err)
+	case s.db.missing(err):
+		err = fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
 	return fmt.Errorf("store: %s: %w", name, err)
 }

@@ -3,10 +3,13 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // stamp is a time as the tables hold it: microseconds since 1970, 0 for never.
@@ -95,12 +98,38 @@ func (t text) Scan(v any) error {
 	return fmt.Errorf("%T is no text", v)
 }
 
+// signed is a number of a robot as the tables hold it: those beyond all bounds
+// are equal.
+func signed(n uint64) int64 { return int64(min(n, math.MaxInt64)) }
+
+// ErrJSON says that what is to be kept as JSON is none.
+var ErrJSON = errors.New("not JSON")
+
+// given is JSON as the tables hold it; none is an empty text.
+func given(j json.RawMessage) (string, error) {
+	if len(j) > 0 && !json.Valid(j) {
+		return "", fmt.Errorf("%w: %.40q", ErrJSON, string(j))
+	}
+	return string(j), nil
+}
+
+// sound is what a database takes for text: robots and people may say what
+// PostgreSQL refuses, bytes that are no UTF-8 and NUL.
+func sound(args []any) []any {
+	for i, a := range args {
+		if s, ok := a.(string); ok && (!utf8.ValidString(s) || strings.ContainsRune(s, 0)) {
+			args[i] = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+		}
+	}
+	return args
+}
+
 // row is one of a result.
 type row interface{ Scan(into ...any) error }
 
 // each calls f with every row of the result.
 func each(ctx context.Context, q querier, f func(row) error, query string, args ...any) (err error) {
-	rows, err := q.QueryContext(ctx, query, args...)
+	rows, err := q.QueryContext(ctx, query, sound(args)...)
 	if err != nil {
 		return err
 	}
@@ -152,7 +181,7 @@ func number(ctx context.Context, q querier, query string, args ...any) (int64, e
 
 // changed runs a statement and gives the number of rows that it changed.
 func changed(ctx context.Context, q querier, query string, args ...any) (int64, error) {
-	res, err := q.ExecContext(ctx, query, args...)
+	res, err := q.ExecContext(ctx, query, sound(args)...)
 	if err != nil {
 		return 0, err
 	}
@@ -160,7 +189,7 @@ func changed(ctx context.Context, q querier, query string, args ...any) (int64, 
 }
 
 func exec(ctx context.Context, q querier, query string, args ...any) error {
-	_, err := q.ExecContext(ctx, query, args...)
+	_, err := q.ExecContext(ctx, query, sound(args)...)
 	return err
 }
 

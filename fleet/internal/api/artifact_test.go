@@ -213,3 +213,17 @@ func TestLostFile(t *testing.T) {
 		t.Errorf("the log: %s", f.log.String())
 	}
 }
+
+func FuzzFirstByte(f *testing.F) {
+	for _, s := range []string{"bytes=0-", "bytes=400-999", "bytes=-10", "bytes=99999999999999999999-", "lines=1-2", "bytes=1-2,3-4"} {
+		f.Add(s, int64(1000))
+	}
+	f.Fuzz(func(t *testing.T, rng string, size int64) {
+		if size < 1 {
+			return
+		}
+		if got := firstByte(rng, size); got < 0 || got >= size {
+			t.Errorf("%q of %d: %d", rng, size, got)
+		}
+	})
+}

@@ -101,12 +101,13 @@ func TestFenceHoldsTheLease(t *testing.T) {
 }
 
 // contend lets n servers lead over the same database for some terms each, each
-// counting in transactions that carry the fence, and ends when the count is reached.
+// counting in transactions that carry the fence, and ends when the count is
+// reached. On a slow machine one may still think that it leads when the next
+// one does; it must not write any more.
 func contend(t *testing.T, env storetest.Env, n, count int, ttl time.Duration) {
 	ctx, done := context.WithCancel(t.Context())
 	defer done()
 	var mu sync.Mutex
-	leading, most := 0, 0
 	led := map[string]bool{}
 	var wg sync.WaitGroup
 	base := env.Open(t)
@@ -116,10 +117,8 @@ func contend(t *testing.T, env storetest.Env, n, count int, ttl time.Duration) {
 		wg.Go(func() {
 			err := s.Lead(ctx, "lead", name, ttl, slog.New(slog.DiscardHandler), func(ctx context.Context, l store.Lease) error {
 				mu.Lock()
-				leading++
-				most, led[name] = max(most, leading), true
+				led[name] = true
 				mu.Unlock()
-				defer func() { mu.Lock(); leading--; mu.Unlock() }()
 				for range 3 { // a short term
 					err := s.Update(ctx, "count", func(tx *store.Tx) error {
 						if err := tx.Fence(ctx, l); err != nil {
@@ -129,6 +128,10 @@ func contend(t *testing.T, env storetest.Env, n, count int, ttl time.Duration) {
 						if err != nil {
 							return err
 						}
+						if r.State.Keyring > uint64(l.Epoch) { // in which the last one's epoch is kept here
+							t.Errorf("%s writes in epoch %d after one of epoch %d", name, l.Epoch, r.State.Keyring)
+						}
+						r.State.Keyring = uint64(l.Epoch)
 						if r.State.Seq++; int(r.State.Seq) >= count {
 							done()
 						}
@@ -146,9 +149,6 @@ func contend(t *testing.T, env storetest.Env, n, count int, ttl time.Duration) {
 		})
 	}
 	wg.Wait()
-	if most != 1 {
-		t.Errorf("%d led at once", most)
-	}
 	if len(led) < 2 {
 		t.Errorf("only %v led", led)
 	}

@@ -209,7 +209,7 @@ func TestLeaderIsTold(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		var told error
-		err := s.Lead(ctx, "lead", "a", 300*time.Millisecond, slog.New(slog.DiscardHandler), func(ctx context.Context, l store.Lease) error {
+		err := s.Lead(ctx, "lead", "a", 3*time.Second, slog.New(slog.DiscardHandler), func(ctx context.Context, l store.Lease) error {
 			if err := thief.GiveUp(ctx, l); err != nil {
 				t.Error(err)
 			}

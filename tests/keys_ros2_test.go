@@ -87,14 +87,14 @@ func (p *plant) smuggle(name string, version int) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.forge("DELETE FROM keyrings")
-	p.forge("INSERT INTO keyrings (version, document, added) VALUES ($1, $2, 0)", version, string(doc))
+	p.meddle("DELETE FROM keyrings")
+	p.meddle("INSERT INTO keyrings (version, document, added) VALUES ($1, $2, 0)", version, string(doc))
 }
 
-// forge changes the server's database behind its back.
-func (p *plant) forge(statement string, args ...any) {
+// meddle changes the server's database behind its back.
+func (p *plant) meddle(statement string, args ...any) {
 	p.t.Helper()
-	db, err := sql.Open("sqlite", p.path("fleet/fleet.db")+"?_pragma=busy_timeout(5000)")
+	db, err := sql.Open("sqlite", p.shared("fleet/fleet.db")+"?_pragma=busy_timeout(5000)")
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -181,11 +181,11 @@ func TestKeysAreChangedByTheUpdateServer(t *testing.T) {
 	// server would hide what A signed, and is kept from it: the robot has to refuse by itself.
 	url := p.offer(p.signed("0.2.2", "trusted.der", "s.pem"), "--sku", "standard")
 	p.run("ota-sign", "keyring", "create", "--version", "1", "--add", p.path("b.der"), "--revoke", a, "--key", p.path("s.pem"), "--output", p.path("k1.json"))
-	p.run("ota-fleet", "keyring", "--data", p.path("fleet"), "--key", p.path("trusted.der"), p.path("k1.json"))
-	if out := p.run("ota-fleet", "list", "--data", p.path("fleet")); strings.Count(out, " revoked ") != 2 {
+	p.run("ota-fleet", "keyring", "--data", p.shared("fleet"), "--key", p.path("trusted.der"), p.path("k1.json"))
+	if out := p.run("ota-fleet", "list", "--data", p.shared("fleet")); strings.Count(out, " revoked ") != 2 {
 		t.Errorf("the server hides nothing:\n%s", out)
 	}
-	p.forge("UPDATE signing_keys SET revoked = 0")
+	p.meddle("UPDATE signing_keys SET revoked = 0")
 	if said, code := p.check(); code != 3 || !strings.Contains(said, "signed by key "+a+", which is revoked") {
 		t.Errorf("exit code %d\n%s", code, said)
 	}
@@ -224,7 +224,7 @@ func TestKeysAreChangedByTheUpdateServer(t *testing.T) {
 	p.run("ota-sign", "keyring", "create", "--from", p.path("k1.json"), "--add", p.path("c.der"), "--key", p.path("b-key.pem"), "--output", p.path("k2.json"))
 	p.run("ota-sign", "keyring", "create", "--from", p.path("k2.json"), "--revoke", b, "--key", p.path("c-key.pem"), "--output", p.path("k3.json"))
 	for _, k := range []string{"k2.json", "k3.json"} {
-		p.run("ota-fleet", "keyring", "--data", p.path("fleet"), "--key", p.path("trusted.der"), p.path(k))
+		p.run("ota-fleet", "keyring", "--data", p.shared("fleet"), "--key", p.path("trusted.der"), p.path(k))
 	}
 	p.startAgent()
 	p.heard()
@@ -267,7 +267,7 @@ func TestTheKeyOfAWaitingImageIsRevoked(t *testing.T) {
 	})
 	// A robot that waits does not ask for firmware, and for the keyring all the same.
 	p.run("ota-sign", "keyring", "create", "--version", "3", "--add", p.path("b.der"), "--key", p.path("s.pem"), "--output", p.path("k3.json"))
-	p.run("ota-fleet", "keyring", "--data", p.path("fleet"), "--key", p.path("trusted.der"), p.path("k3.json"))
+	p.run("ota-fleet", "keyring", "--data", p.shared("fleet"), "--key", p.path("trusted.der"), p.path("k3.json"))
 	c := rostest.NewClient(t)
 	every := func(seconds float64) {
 		c.Call("/ota_agent/set_parameters", "rcl_interfaces/srv/SetParameters", map[string]any{"parameters": []any{

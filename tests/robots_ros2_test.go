@@ -49,7 +49,7 @@ func TestRobotInANamespace(t *testing.T) {
 
 	var plan struct {
 		WouldUpdate bool `json:"would_update"`
-		Reasons     reasons
+		Reasons     []otaReason
 	}
 	free := func() bool {
 		c.Call("/r1/ota/plan", "robot_interfaces/srv/OtaPlan", map[string]any{"url": url}, &plan)
@@ -62,7 +62,8 @@ func TestRobotInANamespace(t *testing.T) {
 		t.Errorf("parameters: %q", listed.Result.Names)
 	}
 	setMinimum(t, c, 0.95)
-	if free() || !plan.Reasons.has("battery_low") {
+	low := func(r otaReason) bool { return r.Code == "battery_low" }
+	if free() || !slices.ContainsFunc(plan.Reasons, low) {
 		t.Errorf("with another minimum: %+v", plan)
 	}
 	setMinimum(t, c, 0.5)

@@ -60,6 +60,7 @@
 //	lease       Acquire, GiveUp, Lead, Lease, Tx.Fence
 //	incidents   OpenIncident, AddEntry, SetIncidentData, CloseIncident, Incident(s), Entries
 //	people      SaveUser, RemoveUser, User(s); AddSession, Session, SeeSession, EndSession
+//	counts      CountRobots, CountVersions, CountKeys, Presence, CountUpdates, CountCommands, CountStages, LastConfirmed
 //	care        Migrate, Prune, Check, Backup
 //
 // Times are kept to the microsecond. Lists of robots and hours are given one by

@@ -5,6 +5,7 @@
 //	ota-fleet list     --data DIR
 //	ota-fleet withdraw --data DIR --reason TEXT RELEASE
 //	ota-fleet robot    add|set|list|token|remove --data DIR …
+//	ota-fleet user     add|set|passwd|list|remove --data DIR …
 //	ota-fleet key      add|list|revoke --data DIR …
 //	ota-fleet keyring  --data DIR --key pub.der keyring.json
 //	ota-fleet db       migrate|check|backup --data DIR …
@@ -55,7 +56,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(serveCommand(), publishCommand(), listCommand(), withdrawCommand(), //nolint:contextcheck // cobra carries it
-		robotCommand(), keyCommand(), keyringCommand(), dbCommand(), devCertCommand()) //nolint:contextcheck // the same
+		robotCommand(), userCommand(), keyCommand(), keyringCommand(), dbCommand(), devCertCommand()) //nolint:contextcheck // the same
 	withManual(root).SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

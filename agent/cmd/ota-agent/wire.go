@@ -61,6 +61,8 @@ func wire(ctx context.Context, a agent) error {
 	}
 	deployments, _ := ports.Source.(*hawkbit.Link) // nil: another kind of update server
 	ports.Observer = observing(link, deployments)
+	plan := schedule.New(schedule.Config{Period: a.checkEvery(), File: filepath.Join(a.cfg.StateDir, "schedule.json")}, a.log)
+	ports.Checks = plan
 	probe, err := a.probe(board)
 	if err != nil {
 		return err
@@ -74,7 +76,6 @@ func wire(ctx context.Context, a agent) error {
 		return err
 	}
 	self := a.examinee(memory, damaged, dog, core, store, board, link, ring)
-	plan := schedule.New(a.checkEvery())
 	g, ctx := errgroup.WithContext(ctx)
 	if withROS {
 		node, err := rosnode.New(ring.onNode(a.nodeConfig(core, plan, board)), core, board, a.log)
@@ -102,7 +103,7 @@ func wire(ctx context.Context, a agent) error {
 		plan.Run(ctx, func(ctx context.Context) error {
 			_, err := core.Trigger(ctx, update.Request{Origin: update.FromSchedule})
 			return a.refreshed(ctx, ports.Source, err)
-		}, a.log)
+		})
 		return nil
 	})
 	a.ready()

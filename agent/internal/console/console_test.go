@@ -3,6 +3,7 @@ package console
 import (
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -147,5 +148,33 @@ func TestPagesOfARobotThatSaysNothing(t *testing.T) {
 	want := "state      idle  nothing to do\nrunning    unknown: the firmware has not spoken\n"
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestStatusTellsOfTheChecks(t *testing.T) {
+	for name, tt := range map[string]struct {
+		last *update.Check
+		next time.Time
+		want []string
+	}{
+		"never asked": {nil, time.Time{}, nil},
+		"failed": {
+			&update.Check{At: now.Add(-2 * time.Minute), Err: "cannot reach the server\x1b"}, now.Add(90 * time.Second),
+			[]string{"last check 11:58:00 (2m00s ago): failed: cannot reach the server?", "next check at 12:01:30 (in 1m30s)"},
+		},
+		"nothing": {&update.Check{At: now}, now.Add(30 * time.Hour), []string{"last check 12:00:00 (0.0s ago): there is nothing newer", "next check at 2026-03-02 18:00:00 (in 30h00m)"}},
+		"offered": {&update.Check{At: now, Offered: next}, time.Time{}, []string{"last check 12:00:00 (0.0s ago): 0.2.1 is offered"}},
+	} {
+		s := at(update.Idle, time.Second)
+		s.LastCheck, s.NextCheck = tt.last, tt.next
+		var got []string
+		for line := range strings.Lines(Status(s, now, Style{})) {
+			if strings.Contains(line, "check ") {
+				got = append(got, strings.TrimSuffix(line, "\n"))
+			}
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
 	}
 }

@@ -40,10 +40,28 @@ func Status(s update.Status, now time.Time, st Style) string {
 	if f := s.Failure; f != nil {
 		p.row("failure", "%s in %s: %s", st.paint(red, clean(f.Code)), f.State, clean(f.Text))
 	}
+	p.checks(s, now)
 	if s.Held {
 		p.row("chip", "%s", st.paint(yellow, "in the agent's hands: the serial line is not with its owner"))
 	}
 	return p.b.String()
+}
+
+// checks tells when the update server was asked, and when it will be.
+func (p *page) checks(s update.Status, now time.Time) {
+	if c := s.LastCheck; c != nil {
+		went := "there is nothing newer"
+		switch {
+		case c.Err != "":
+			went = p.st.paint(yellow, "failed: "+clean(c.Err))
+		case !c.Offered.IsZero():
+			went = c.Offered.String() + " is offered"
+		}
+		p.row("last check", "%s (%s ago): %s", moment(c.At, now), span(max(0, now.Sub(c.At))), went)
+	}
+	if !s.NextCheck.IsZero() {
+		p.row("next check", "at %s (in %s)", moment(s.NextCheck, now), span(max(0, s.NextCheck.Sub(now))))
+	}
 }
 
 func (p *page) reasons(rs []preflight.Reason, now time.Time) {

@@ -109,16 +109,11 @@ func (e *Engine) check(ctx context.Context, m update.Memory, out emit) error {
 	return nil
 }
 
-// offered asks the update server.
+// offered asks the update server, and holds its answer against the request.
 func (e *Engine) offered(ctx context.Context, r update.Request) (update.Offer, bool, error) {
-	w := e.ports.Robot.Facts().Firmware
-	if !w.Heard() {
-		return update.Offer{}, false, failf("firmware_unknown",
-			"the firmware has not said which version it is, so the update server cannot be asked for a newer one; name a URL, or see that its status arrives in the diagnostics")
-	}
-	o, found, err := e.ports.Source.Check(ctx, w.Version)
+	o, found, err := e.question(ctx)
 	if ctx.Err() == nil {
-		e.lastCheck.note(o, err, time.Now())
+		e.checked(o, r.Origin, err)
 	}
 	if err != nil || !found {
 		return update.Offer{}, false, err

@@ -50,6 +50,8 @@ type Ports struct {
 	Journal Journal
 	// Baselines may be nil: then nothing is kept across restarts.
 	Baselines Baselines
+	// Checks may be nil: then nobody plans.
+	Checks Checks
 	// Observer hears of every step; nil: nobody does.
 	Observer Observer
 }
@@ -71,7 +73,6 @@ type Engine struct {
 	baseline   baseline
 	pulse      pulse // of the effect that goes on
 	visits     visits
-	lastCheck  lastCheck
 
 	// The rest belongs to Run's goroutine and, while it goes on, the effect.
 	mem      update.Memory

@@ -1,32 +1,57 @@
 package engine
 
 import (
-	"sync"
+	"context"
+	"errors"
 	"time"
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 )
 
-// lastCheck is the latest question to the update server, whoever asked it.
-type lastCheck struct {
-	mu    sync.Mutex
-	check update.Check
+// question asks the update server for something newer than what runs.
+func (e *Engine) question(ctx context.Context) (update.Offer, bool, error) {
+	w := e.ports.Robot.Facts().Firmware
+	if !w.Heard() {
+		return update.Offer{}, false, failf("firmware_unknown",
+			"the firmware has not said which version it is, so the update server cannot be asked for a newer one; name a URL, or see that its status arrives in the diagnostics")
+	}
+	return e.ports.Source.Check(ctx, w.Version)
 }
 
-func (l *lastCheck) note(o update.Offer, err error, now time.Time) {
-	c := update.Check{At: now, Offered: o.Version}
+// checked tells who plans the next question how this one went.
+func (e *Engine) checked(o update.Offer, from update.Origin, err error) {
+	if e.ports.Checks == nil {
+		return
+	}
+	c := update.Check{At: time.Now(), Origin: from, Offered: o.Version}
 	if err != nil {
 		c.Err = err.Error()
+		var wait interface{ LeaveAlone() time.Duration }
+		if errors.As(err, &wait) {
+			c.Wait = wait.LeaveAlone()
+		}
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.check = c
+	e.ports.Checks.Checked(c)
+	e.board.change(func() {}) // Status tells of it
 }
 
 // LastCheck is how the latest question to the update server went; its time is
 // zero before the first.
 func (e *Engine) LastCheck() update.Check {
-	e.lastCheck.mu.Lock()
-	defer e.lastCheck.mu.Unlock()
-	return e.lastCheck.check
+	if e.ports.Checks == nil {
+		return update.Check{}
+	}
+	return e.ports.Checks.Last()
+}
+
+// withChecks adds to a status when the update server was and will be asked.
+func (e *Engine) withChecks(s update.Status) update.Status {
+	if e.ports.Checks == nil {
+		return s
+	}
+	s.NextCheck = e.ports.Checks.Next()
+	if c := e.ports.Checks.Last(); !c.At.IsZero() {
+		s.LastCheck = &c
+	}
+	return s
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"time"
 
 	"github.com/robot-platform/robot-ota/agent/internal/robot"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
@@ -23,6 +24,16 @@ type Images interface {
 	// Verify proves the downloaded or stored file with that digest; what it
 	// returns is the bytes it looked at.
 	Verify(ctx context.Context, sha256 string, p image.Policy) (image.Verified, error)
+}
+
+// Checks keeps how questions to the update server went, and plans the next.
+type Checks interface {
+	// Checked hears how a question went, whoever asked it.
+	Checked(c update.Check)
+	// Last is the latest of them; its time is zero before the first.
+	Last() update.Check
+	// Next is when the server is asked next without being told; zero: never.
+	Next() time.Time
 }
 
 // Line is the serial line that the micro-ROS agent owns in normal life.

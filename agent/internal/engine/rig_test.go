@@ -72,12 +72,23 @@ type rig struct {
 	noSpace  bool
 	history  []update.Record
 	nothing  bool   // the server has nothing
+	answer   error  // of the server; nil: what it has
 	dieAt    string // state or operation at which the agent dies
 	frozen   bool   // the agent is dead: nothing it still does has an effect
 	onSave   func(update.State)
 	onOp     func(op string)         // at its begin, without the lock
 	gates    func(*preflight.Policy) // changes the engine's policy
 	steps    []step
+	asked    []update.Check // the server, and how it went
+}
+
+func version(t *testing.T, s string) compat.Version {
+	t.Helper()
+	v, err := compat.ParseVersion(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
 }
 
 // step is what the engine's observer was told.
@@ -247,9 +258,30 @@ func (r *rig) op(ctx context.Context, name string) error {
 
 // The ports of the engine.
 
+// asker keeps what is told of questions to the update server.
+type asker struct{ *rig }
+
+func (a asker) Checked(c update.Check) { a.do(func() { a.asked = append(a.asked, c) }) }
+
+func (a asker) Last() (c update.Check) {
+	a.do(func() {
+		if n := len(a.asked); n > 0 {
+			c = a.asked[n-1]
+		}
+	})
+	return c
+}
+
+func (asker) Next() time.Time { return time.Now().Add(time.Hour) }
+
 func (r *rig) Check(ctx context.Context, running compat.Version) (update.Offer, bool, error) {
 	if err := r.op(ctx, "check"); err != nil {
 		return update.Offer{}, false, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.answer != nil {
+		return update.Offer{}, false, r.answer
 	}
 	return update.Offer{URL: "https://u/i", Version: compat.Version{Minor: 2, Patch: 1}}, !r.nothing, nil
 }
@@ -452,7 +484,7 @@ func (r *rig) engine(ctx context.Context) (*engine.Engine, func()) {
 		r.gates(&cfg.Gates)
 	}
 	r.mu.Unlock()
-	e := engine.New(cfg, engine.Ports{Source: r, Images: r, Line: r, Chip: r, Robot: r, Journal: r, Observer: r}, m, slog.New(slog.DiscardHandler))
+	e := engine.New(cfg, engine.Ports{Source: r, Images: r, Line: r, Chip: r, Robot: r, Journal: r, Checks: asker{r}, Observer: r}, m, slog.New(slog.DiscardHandler))
 	run, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {

@@ -118,7 +118,9 @@ func (e *Engine) News() (<-chan struct{}, func()) {
 }
 
 // Status is the state of things now.
-func (e *Engine) Status() update.Status {
+func (e *Engine) Status() update.Status { return e.withChecks(e.status()) }
+
+func (e *Engine) status() update.Status {
 	running := installed(e.ports.Robot.Facts().Firmware)
 	b := &e.board
 	b.mu.Lock()

@@ -138,23 +138,3 @@ func TestVisitThatIsKilled(t *testing.T) {
 		})
 	}
 }
-
-func TestLastCheck(t *testing.T) {
-	play(t, func(t *testing.T, r *rig, e *engine.Engine) {
-		if c := e.LastCheck(); !c.At.IsZero() {
-			t.Errorf("before any: %+v", c)
-		}
-		r.do(func() { r.failAt["check"] = 1 })
-		for _, want := range []string{"check: it broke", ""} {
-			if _, err := e.Plan(t.Context(), update.Request{Origin: update.FromCLI}); (err == nil) != (want == "") {
-				t.Fatal(err)
-			}
-			if c := e.LastCheck(); c.Err != want || !c.At.Equal(time.Now()) {
-				t.Errorf("%+v, want %q", c, want)
-			}
-		}
-		if c := e.LastCheck(); c.Offered.String() != "0.2.1" {
-			t.Errorf("offered %s", c.Offered)
-		}
-	})
-}

@@ -379,3 +379,11 @@ func TestRetryAfter(t *testing.T) {
 		}
 	}
 }
+
+func TestLeaveAlone(t *testing.T) {
+	for status, want := range map[int]time.Duration{429: time.Minute, 503: time.Minute, 500: 0, 404: 0} {
+		if got := (&StatusError{Status: status, RetryAfter: time.Minute}).LeaveAlone(); got != want {
+			t.Errorf("%d: %s", status, got)
+		}
+	}
+}

@@ -38,6 +38,16 @@ func (e *StatusError) Error() string {
 // Code names the failure for machines.
 func (e *StatusError) Code() string { return fmt.Sprintf("http_%d", e.Status) }
 
+// LeaveAlone is how long the server asks to be left alone: what Retry-After says
+// with an answer of too many requests or of no service (RFC 9110, 10.2.3; RFC
+// 6585, 4). With others it says nothing about asking again.
+func (e *StatusError) LeaveAlone() time.Duration {
+	if e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable {
+		return e.RetryAfter
+	}
+	return 0
+}
+
 // Final says that asking again will not change the answer.
 func (e *StatusError) Final() bool {
 	switch e.Status {

@@ -31,6 +31,10 @@ type Status struct {
 	Failure *Failure           `json:"failure,omitempty"`
 	// Message is the state of things in one line.
 	Message string `json:"message"`
+	// LastCheck is the latest question to the update server, and NextCheck when
+	// it is asked next without being told; zero: never.
+	LastCheck *Check    `json:"last_check,omitempty"`
+	NextCheck time.Time `json:"next_check,omitzero"`
 	// Held: the chip may still sit in its loader; it is being put back.
 	Held bool `json:"held,omitempty"`
 }

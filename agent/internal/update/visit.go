@@ -22,13 +22,17 @@ type Visit struct {
 	Back float64 `json:"back_seconds,omitempty"`
 }
 
-// Check is the latest question to the update server.
+// Check is a question to the update server, and what came of it.
 type Check struct {
 	At time.Time `json:"at"`
+	// Origin is who had it asked.
+	Origin Origin `json:"origin,omitempty"`
 	// Offered is what it offered; zero: nothing newer.
 	Offered compat.Version `json:"offered,omitzero"`
 	// Err is why there was no answer, "" where there was one.
 	Err string `json:"err,omitempty"`
+	// Wait is how long the server asks to be left alone, 0: it does not.
+	Wait time.Duration `json:"-"`
 }
 
 // ErrObserved refuses to restart the chip for a visit.

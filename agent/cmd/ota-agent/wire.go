@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/robot-platform/robot-ota/agent/internal/census"
 	"github.com/robot-platform/robot-ota/agent/internal/config"
 	"github.com/robot-platform/robot-ota/agent/internal/control"
 	"github.com/robot-platform/robot-ota/agent/internal/engine"
@@ -55,7 +56,7 @@ func wire(ctx context.Context, a agent) error {
 	if err != nil {
 		return err
 	}
-	link, err := a.link(memory, ring)
+	link, err := a.link(memory, ring, board)
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,9 @@ func wire(ctx context.Context, a agent) error {
 		g.Go(func() error { return node.Run(ctx) })
 	}
 	if link != nil {
-		g.Go(func() error { return link.Run(ctx, core) })
+		count := census.New(a.cfg.Robot.ID, a.cfg.Robot.SKU, board, core)
+		g.Go(func() error { count.Run(ctx); return nil })
+		g.Go(func() error { return link.WithCensus(count).Run(ctx, core) })
 	}
 	if deployments != nil {
 		g.Go(func() error { return deployments.Run(ctx) })
@@ -161,12 +164,16 @@ func (a agent) ports(ctx context.Context, m update.Memory, board *robot.Board, s
 }
 
 // link is the line to the fleet's broker; nil: there is none.
-func (a agent) link(m update.Memory, ring *keys) (*mqttlink.Link, error) {
+func (a agent) link(m update.Memory, ring *keys, board *robot.Board) (*mqttlink.Link, error) {
 	if a.cfg.MQTT.URL == "" {
 		return nil, nil //nolint:nilnil // no link is no error
 	}
 	cfg := a.brokerConfig()
 	cfg.Keys = ring.onBroker
+	cfg.About = func() mqttlink.About {
+		w := board.Facts().Firmware
+		return mqttlink.About{Companion: a.cfg.Robot.CompanionVersion, Protocol: w.Protocol, OTAState: w.OTAState}
+	}
 	return mqttlink.New(cfg, m, a.log)
 }
 

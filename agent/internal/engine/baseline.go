@@ -117,6 +117,25 @@ func (e *Engine) announced(now time.Time) bool {
 	return false
 }
 
+// Announced says whether an operator has announced that emergency stops are to
+// be expected.
+func (e *Engine) Announced(now time.Time) bool { return e.announced(now) }
+
+// Undisturbed says that the firmware is let run: no job is about to take it
+// away or waits for its boot.
+func (e *Engine) Undisturbed() bool {
+	e.board.mu.Lock()
+	defer e.board.mu.Unlock()
+	m := e.board.mem
+	switch m.Job.State {
+	case update.Handover, update.Connecting, update.Writing, update.Attesting, update.Booting, update.RollingBack:
+		return false
+	case update.Idle, update.Checking, update.Downloading, update.Verifying, update.Waiting, update.Validating,
+		update.Confirmed, update.Observing, update.Failed, update.RolledBack:
+	}
+	return !m.Held && !m.Loader
+}
+
 // newTrial is the trial of a job whose firmware boots at start.
 func (e *Engine) newTrial(j update.Job, start time.Time) watch.Trial {
 	return watch.NewTrial(e.cfg.Trial, newIdentity(j), watch.Identity(j.From), start).Against(e.baseline.now())

@@ -13,7 +13,8 @@
 //	     commands/cancel    {"id"}: of the command or job to cancel; one never heard of cancels what goes on
 //	     each may carry "issued" (unix seconds, older than a day is refused) and "sku" (another one is refused)
 //	out  ota/status         Status: the update and the keys, retained, on change
-//	     ota/event          Event: each transition, each command that was refused or ignored
+//	     ota/event          Event: each transition, each verdict on a command
+//	     ota/health         watch.Health: what was counted since its epoch began, every minute
 //	     ota/online         Online, retained; the broker's last will says {"online":false}
 //
 // Layers, one file each:
@@ -21,7 +22,7 @@
 //	command.go  bytes → Command, strictly                          pure
 //	judge.go    a message in a situation → what it means           pure
 //	event.go    what goes out: events                              pure
-//	status.go   what goes out: the status
+//	status.go   what goes out: the status, and what orders it
 //	seen.go     the commands that took effect, on disk
 //	outbox.go   the events that the broker has not acknowledged, on disk
 //	link.go     the engine's side: acts on commands, hears of transitions

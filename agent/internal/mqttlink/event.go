@@ -15,10 +15,11 @@ const (
 	KindCommand    = "command"
 )
 
-// Verdicts on commands that had no effect.
+// Verdicts on commands.
 const (
-	VerdictRefused = "refused"
-	VerdictIgnored = "ignored" // a duplicate: its effect is there
+	VerdictFollowed = "followed"
+	VerdictRefused  = "refused"
+	VerdictIgnored  = "ignored" // a duplicate: its effect is there
 )
 
 // Event is one message on ota/event.
@@ -55,12 +56,15 @@ type Event struct {
 	Evidence []string           `json:"evidence,omitempty"`
 }
 
-// Online is the retained message on ota/online.
+// Online is the retained message on ota/online. Stamp is of the connection: the
+// same in its beginning, its farewell and its last will.
 type Online struct {
-	Online bool      `json:"online"`
-	Reason string    `json:"reason,omitempty"` // stopped, connection_lost
-	Agent  string    `json:"agent,omitempty"`  // version of this program
-	At     time.Time `json:"at,omitzero"`
+	Online  bool      `json:"online"`
+	Reason  string    `json:"reason,omitempty"` // stopped, connection_lost
+	Agent   string    `json:"agent,omitempty"`  // version of this program
+	At      time.Time `json:"at,omitzero"`
+	RobotID string    `json:"robot_id"`
+	Stamp
 }
 
 // Bounds of what an event repeats.
@@ -94,6 +98,11 @@ func transition(before, after update.Job, cause string, now time.Time) (Event, b
 		e.Evidence = append(e.Evidence, short(line))
 	}
 	return e, true
+}
+
+// followed tells that a command took effect.
+func followed(m message, c command, job string, now time.Time) Event {
+	return Event{At: now, Kind: KindCommand, JobID: job, Command: c.id, Topic: "commands/" + string(m.verb), Verdict: VerdictFollowed}
 }
 
 // verdict tells that a command has no effect, and why.

@@ -35,8 +35,9 @@ type Config struct {
 	KeepAlive time.Duration
 	// Version of this program, told on ota/online.
 	Version string
-	// Keys are told on ota/status; nil: they are not.
-	Keys func() Keys
+	// Keys and About are told on ota/status; nil: they are not.
+	Keys  func() Keys
+	About func() About
 }
 
 // Commands is what the fleet may ask for; the engine does it.
@@ -62,9 +63,11 @@ type Engine interface {
 type Link struct {
 	cfg    Config
 	log    *slog.Logger
-	dial   func(ctx context.Context, arrived func(delivery)) (session, error)
+	dial   func(ctx context.Context, arrived func(delivery), will Online) (session, error)
 	seen   *seen
 	outbox *outbox
+	stamps *stamps
+	census Census // nil: none
 
 	mu      sync.Mutex
 	refused map[string]bool // retained and repeated messages that were refused already
@@ -89,8 +92,16 @@ func New(cfg Config, memory update.Memory, log *slog.Logger) (*Link, error) {
 	if l.outbox, err = openOutbox(filepath.Join(dir, "outbox.jsonl")); err != nil {
 		log.Error("events may be lost", "err", err)
 	}
+	l.stamps = newStamps(l.outbox.life())
 	l.catchUp(memory)
 	return l, nil
+}
+
+// WithCensus has the link tell what c counts, on ota/health. It is called before
+// Run.
+func (l *Link) WithCensus(c Census) *Link {
+	l.census = c
+	return l
 }
 
 // catchUp tells the transition that a crash kept from being told.
@@ -136,6 +147,7 @@ func (l *Link) follow(ctx context.Context, e Engine, m message) bool {
 		var job string
 		if job, bad = l.act(ctx, e, a); bad == nil {
 			l.log.Info("command followed", "command", m.verb, "id", a.command.id, "job", job)
+			l.tell(followed(m, a.command, job, now))
 			if err := l.seen.add(known{Key: a.key, Job: job, At: now}); err != nil {
 				l.log.Error("a command will be forgotten when the agent ends, and could then be followed again", "err", err)
 			}

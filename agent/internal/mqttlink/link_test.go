@@ -111,10 +111,11 @@ func run(t *testing.T, cfg Config, e *fake) *robot {
 // fleet is an operator's client.
 type fleet struct {
 	mqtt.Client
-	mu     sync.Mutex
-	online []Online
-	status []update.Status
-	events []Event
+	mu       sync.Mutex
+	online   []Online
+	status   []update.Status
+	events   []Event // without followed
+	followed []Event // the verdicts that a command was
 }
 
 func dialFleet(t *testing.T, s *site, user string) *fleet {
@@ -153,7 +154,12 @@ func (f *fleet) take(_ mqtt.Client, m mqtt.Message) {
 	case strings.HasSuffix(m.Topic(), "/status"):
 		f.status = append(f.status, decode[update.Status](m))
 	case strings.HasSuffix(m.Topic(), "/event"):
-		f.events = append(f.events, decode[Event](m))
+		e := decode[Event](m)
+		if e.Verdict == VerdictFollowed {
+			f.followed = append(f.followed, e)
+			return
+		}
+		f.events = append(f.events, e)
 	}
 }
 
@@ -348,6 +354,9 @@ func TestTwiceActsOnce(t *testing.T) {
 		}
 		ops.mu.Lock()
 		defer ops.mu.Unlock()
+		if ev := ops.followed[0]; ev.Command != "c-1" || ev.JobID != "job-c-1" || ev.Topic != "commands/ota" || ev.Kind != KindCommand {
+			t.Errorf("%+v", ev)
+		}
 		if ev := ops.events[0]; ev.Verdict != VerdictIgnored || ev.Code != codeDuplicate || ev.JobID != "job-c-1" {
 			t.Errorf("%+v", ev)
 		}
@@ -449,7 +458,7 @@ func TestWaysIn(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				c, err := d.session(t.Context(), func(delivery) {})
+				c, err := d.session(t.Context(), func(delivery) {}, Online{})
 				if err == nil {
 					err = c.publish(t.Context(), "ota/online", true, []byte("{}"))
 					c.close()
@@ -485,7 +494,7 @@ func TestOthersTopics(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := d.session(t.Context(), func(delivery) {})
+		c, err := d.session(t.Context(), func(delivery) {}, Online{})
 		if err != nil {
 			t.Fatal(err)
 		}

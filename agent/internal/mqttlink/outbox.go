@@ -38,6 +38,7 @@ type outbox struct {
 
 	mu     sync.Mutex
 	epoch  string // random, of this state directory
+	starts uint64 // of the agent, this one included
 	next   uint64 // sequence number of the next event
 	lost   uint64
 	last   update.Job // state and id alone: of the last transition told
@@ -55,9 +56,10 @@ type line struct {
 }
 
 type head struct {
-	Epoch string `json:"epoch"`
-	Next  uint64 `json:"next"`
-	Lost  uint64 `json:"lost"`
+	Epoch  string `json:"epoch"`
+	Starts uint64 `json:"starts"`
+	Next   uint64 `json:"next"`
+	Lost   uint64 `json:"lost"`
 	// Job and State of the last transition told.
 	Job   string       `json:"job,omitempty"`
 	State update.State `json:"state"`
@@ -75,12 +77,13 @@ func openOutbox(path string) (*outbox, error) {
 		err = o.replay(data)
 	}
 	if err != nil {
-		o.epoch, o.next, o.lost, o.events = "", 0, 0, nil
+		o.epoch, o.starts, o.next, o.lost, o.events = "", 0, 0, 0, nil
 		err = fmt.Errorf("the outbox %s was damaged and has been put aside: %w", path, errors.Join(err, os.Rename(path, path+".damaged")))
 	}
 	if o.epoch == "" {
 		o.epoch, o.next = strings.ToLower(rand.Text()[:10]), 1
 	}
+	o.starts++
 	o.wake()
 	return o, errors.Join(err, o.compact())
 }
@@ -100,7 +103,7 @@ func (o *outbox) replay(data []byte) error {
 		}
 		switch {
 		case l.Head != nil:
-			o.epoch, o.next, o.lost = l.Head.Epoch, l.Head.Next, l.Head.Lost
+			o.epoch, o.starts, o.next, o.lost = l.Head.Epoch, l.Head.Starts, l.Head.Next, l.Head.Lost
 			o.last = update.Job{ID: l.Head.Job, State: l.Head.State}
 		case l.Event != nil:
 			o.take(*l.Event)
@@ -150,6 +153,13 @@ func (o *outbox) add(e Event) error {
 	o.take(e)
 	o.wake()
 	return o.write(line{Event: &e}, true)
+}
+
+// life names this state directory and counts the agent's starts with it.
+func (o *outbox) life() (epoch string, starts uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.epoch, o.starts
 }
 
 // len is how many events wait.
@@ -224,7 +234,7 @@ func (o *outbox) compact() error {
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
-	if err := enc.Encode(line{Head: &head{Epoch: o.epoch, Next: o.next, Lost: o.lost, Job: o.last.ID, State: o.last.State}}); err != nil {
+	if err := enc.Encode(line{Head: &head{Epoch: o.epoch, Starts: o.starts, Next: o.next, Lost: o.lost, Job: o.last.ID, State: o.last.State}}); err != nil {
 		return fmt.Errorf("encode the outbox: %w", err)
 	}
 	for _, e := range o.events {

@@ -69,12 +69,12 @@ func clientID(robotID string) string { return "ota-agent-" + robotID }
 func base(robotID string) string { return "fleet/" + robotID + "/" }
 
 // session connects. The messages of the broker go to arrived, which may block.
-func (d *dialer) session(ctx context.Context, arrived func(delivery)) (session, error) {
+func (d *dialer) session(ctx context.Context, arrived func(delivery), last Online) (session, error) {
 	user, password, err := d.login()
 	if err != nil {
 		return nil, err
 	}
-	will, err := json.Marshal(Online{Reason: "connection_lost"})
+	will, err := json.Marshal(last)
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,8 @@ const (
 	// refresh is how often Status is looked at without being woken: the
 	// running firmware's version comes from telemetry.
 	refresh = 30 * time.Second
+	// healthEvery is how often the health is told.
+	healthEvery = time.Minute
 	// waiting is how many messages are taken from the broker before they are
 	// followed.
 	waiting = 64
@@ -75,21 +77,25 @@ func (l *Link) converse(ctx context.Context, e Engine) error {
 	defer wg.Wait()
 	defer cancel()
 	arrivals := make(chan delivery, waiting)
+	connection := Online{RobotID: l.cfg.RobotID, Stamp: l.stamps.next()}
+	will := connection
+	will.Reason = "connection_lost"
 	s, err := l.dial(run, func(d delivery) {
 		select {
 		case arrivals <- d:
 		case <-run.Done():
 		}
-	})
+	}, will)
 	if err != nil {
 		return err
 	}
 	wg.Go(func() { l.listen(run, e, arrivals) })
-	err = l.speak(run, s, e)
+	err = l.speak(run, s, e, connection)
 	if ctx.Err() != nil {
 		last, stop := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 		defer stop()
-		if err := l.announce(last, s, Online{Reason: "stopped", At: time.Now()}); err != nil {
+		connection.Reason = "stopped"
+		if err := l.announce(last, s, connection); err != nil {
 			l.log.Info("the broker was not told that the agent stops; its last will tells", "err", err)
 		}
 	}
@@ -112,7 +118,7 @@ func (l *Link) listen(ctx context.Context, e Engine, arrivals <-chan delivery) {
 }
 
 func (l *Link) announce(ctx context.Context, s session, o Online) error {
-	o.Agent = l.cfg.Version
+	o.Agent, o.At = l.cfg.Version, time.Now()
 	raw, err := json.Marshal(o)
 	if err != nil {
 		return err
@@ -121,23 +127,27 @@ func (l *Link) announce(ctx context.Context, s session, o Online) error {
 }
 
 // speak says everything there is to say until the connection or ctx ends.
-func (l *Link) speak(ctx context.Context, s session, e State) error {
+func (l *Link) speak(ctx context.Context, s session, e State, o Online) error {
 	news, stop := e.News()
 	defer stop()
 	if err := s.subscribe(ctx); err != nil {
 		return err
 	}
-	if err := l.announce(ctx, s, Online{Online: true, At: time.Now()}); err != nil {
+	o.Online = true
+	if err := l.announce(ctx, s, o); err != nil {
 		return err
 	}
 	l.up(time.Now())
 	l.log.Info("connected to the fleet's broker", "robot", l.cfg.RobotID)
 	tick := time.NewTimer(0)
 	defer tick.Stop()
-	told := teller{}
+	told := teller{stamps: l.stamps, census: l.census}
 	for {
 		next, err := told.status(ctx, s, l.status(e.Status()), time.Now())
 		if err != nil {
+			return err
+		}
+		if err := told.health(ctx, s, time.Now()); err != nil {
 			return err
 		}
 		if again, err := l.send(ctx, s); err != nil {
@@ -177,11 +187,34 @@ func (l *Link) send(ctx context.Context, s session) (bool, error) {
 	return true, nil
 }
 
-// teller publishes the status, changes at once and progress at its pace.
+// teller publishes the status, changes at once and progress at its pace, and
+// the health.
 type teller struct {
-	last  string // as published
-	shape string // without what only moves
-	at    time.Time
+	stamps  *stamps
+	census  Census // nil: none
+	counted time.Time
+	last    string // as published, without time and stamp
+	shape   string // without what only moves
+	at      time.Time
+}
+
+// health publishes what was counted where it is time to.
+func (t *teller) health(ctx context.Context, to session, now time.Time) error {
+	if t.census == nil || now.Sub(t.counted) < healthEvery {
+		return nil
+	}
+	for _, h := range t.census.Health(now) {
+		raw, err := json.Marshal(h)
+		if err != nil {
+			return err
+		}
+		if err := to.publish(ctx, "ota/health", false, raw); err != nil {
+			return err
+		}
+		t.census.Told(h)
+	}
+	t.counted = now
+	return nil
 }
 
 // status publishes s where it is time to; next is when to ask again at the
@@ -203,7 +236,12 @@ func (t *teller) status(ctx context.Context, to session, s Status, now time.Time
 			return wait, nil
 		}
 	}
-	if err := to.publish(ctx, "ota/status", true, raw); err != nil {
+	s.At, s.Stamp = now, t.stamps.next()
+	stamped, err := json.Marshal(s)
+	if err != nil {
+		return 0, err
+	}
+	if err := to.publish(ctx, "ota/status", true, stamped); err != nil {
 		return 0, err
 	}
 	t.last, t.shape, t.at = string(raw), shape, now

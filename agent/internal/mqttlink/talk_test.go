@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/agent/internal/watch"
 )
 
 // air is a broker in fake time.
@@ -25,6 +26,25 @@ type air struct {
 	open  *airSession
 	hold  time.Duration // until it throws a robot out; 0: never
 	keys  *Keys         // of the robot; nil: it does not tell
+	count *counting     // of its health; nil: it does not tell
+	will  Online        // of the latest connection
+}
+
+// counting is a census.
+type counting struct {
+	seq   uint64
+	ended []watch.Health
+	told  []watch.Health
+}
+
+func (c *counting) Health(now time.Time) []watch.Health {
+	c.seq++
+	return append(slices.Clone(c.ended), watch.Health{Epoch: "now", Seq: c.seq, At: now})
+}
+
+func (c *counting) Told(h watch.Health) {
+	c.told = append(c.told, h)
+	c.ended = slices.DeleteFunc(c.ended, func(e watch.Health) bool { return e.Epoch == h.Epoch })
 }
 
 type saying struct {
@@ -39,9 +59,10 @@ type airSession struct {
 	gone chan struct{}
 }
 
-func (a *air) dial(_ context.Context, _ func(delivery)) (session, error) {
+func (a *air) dial(_ context.Context, _ func(delivery), will Online) (session, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.will = will
 	a.tries = append(a.tries, time.Now())
 	if a.fail != nil {
 		return nil, a.fail
@@ -101,6 +122,9 @@ func aloft(t *testing.T, a *air, f func(t *testing.T, l *Link, e *fake)) {
 		l.dial = a.dial
 		if a.keys != nil {
 			l.cfg.Keys = func() (k Keys) { a.set(func() { k = *a.keys }); return k }
+		}
+		if a.count != nil {
+			l.census = a.count
 		}
 		e := newFake()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -231,9 +255,9 @@ func TestKeysAreTold(t *testing.T) {
 			t.Fatalf("%d statuses: %v", len(got), got)
 		}
 		for i, version := range []string{"7", "8"} {
-			want := `"keys":{"keyring":` + version + `,"trusted":["00000000000000aa"],"revoked":["00000000000000bb"],"firmware":"00000000000000cc"}}`
-			if p := got[i].payload; !strings.HasSuffix(p, want) || !strings.HasPrefix(p, `{"state":"idle"`) {
-				t.Errorf("%s\nwant it to end with %s", p, want)
+			want := `"keys":{"keyring":` + version + `,"trusted":["00000000000000aa"],"revoked":["00000000000000bb"],"firmware":"00000000000000cc"},"at":`
+			if p := got[i].payload; !strings.Contains(p, want) || !strings.HasPrefix(p, `{"state":"idle"`) {
+				t.Errorf("%s\nwant %s in it", p, want)
 			}
 		}
 	})
@@ -278,5 +302,80 @@ func TestStoppingDoesNotAcknowledge(t *testing.T) {
 	e.refuse = nil
 	if !l.follow(t.Context(), e, message{verb: verbUpdate, payload: []byte(good(`,"id":"c-1"`))}) || len(e.heard()) != 1 {
 		t.Error("it was not followed when it came again")
+	}
+}
+
+// TestHealthIsTold: once a minute while there is a broker, what has ended once.
+func TestHealthIsTold(t *testing.T) {
+	a := &air{count: &counting{ended: []watch.Health{{Epoch: "before", Seq: 9}}}}
+	aloft(t, a, func(t *testing.T, _ *Link, _ *fake) {
+		time.Sleep(10*time.Minute + time.Second)
+		a.set(func() { a.fail = errGone; a.open.end() })
+		time.Sleep(10 * time.Minute)
+		a.set(func() { a.fail = nil })
+		time.Sleep(10 * time.Minute)
+		got := a.on("ota/health")
+		if n := len(got); n < 18 || n > 24 {
+			t.Errorf("%d in 20 minutes with a broker", n)
+		}
+		for i, g := range got {
+			if strings.Contains(g.payload, `"before"`) != (i == 0) {
+				t.Errorf("%d: %s", i, g.payload)
+			}
+		}
+		if len(a.count.told) != len(got) {
+			t.Errorf("%d are said to be told, of %d", len(a.count.told), len(got))
+		}
+	})
+}
+
+// TestStampsRise: whatever is said later has a higher number, over connections
+// and restarts, and a will comes after the word that it takes back.
+func TestStampsRise(t *testing.T) {
+	dir := t.TempDir()
+	var last Stamp
+	for range 3 {
+		a := &air{}
+		synctest.Test(t, func(t *testing.T) {
+			l, err := New(Config{URL: "mqtts://broker", RobotID: "r1", StateDir: dir}, update.New(), slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.dial = a.dial
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error)
+			go func() { done <- l.Run(ctx, newFake()) }()
+			for range 2 {
+				time.Sleep(time.Minute)
+				a.set(func() { a.open.end() })
+				time.Sleep(maxWait)
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+		said := a.on("ota/online")
+		if len(said) != 4 {
+			t.Fatalf("%v", said)
+		}
+		for _, s := range append(said[:3:3], a.on("ota/status")...) {
+			var m struct {
+				Stamp
+				At time.Time
+			}
+			if err := json.Unmarshal([]byte(s.payload), &m); err != nil || m.At.IsZero() {
+				t.Error(s.payload, err)
+			}
+			if last.Epoch != "" && (m.Epoch != last.Epoch || m.Seq <= last.Seq) && s.topic == "ota/online" {
+				t.Errorf("%+v after %+v", m, last)
+			}
+			if s.topic == "ota/online" {
+				last = m.Stamp
+			}
+		}
+		if a.will.Stamp != last || a.will.Online || a.will.Reason != "connection_lost" || a.will.RobotID != "r1" {
+			t.Errorf("will %+v, connection %+v", a.will, last)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -16,6 +17,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(envDir) != "" {
+		os.Exit(serveScript())
+	}
 	storetest.Main(m)
 }
 
@@ -83,7 +87,9 @@ func says(t testing.TB, s *store.Store, id string, state store.RobotState) {
 	update(t, s, func(tx *store.Tx) error { return tx.SetState(t.Context(), id, state) })
 }
 
-func runs(version string) store.RobotState { return store.RobotState{Version: v(version), Online: true} }
+func runs(version string) store.RobotState {
+	return store.RobotState{Version: v(version), Online: true}
+}
 
 func lines(t testing.TB, s *store.Store, incident string) string {
 	t.Helper()

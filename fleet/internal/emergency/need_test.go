@@ -79,8 +79,8 @@ func TestStep(t *testing.T) {
 		"it refused just now":                {runs("0.2.1"), true, []store.Command{refused(time.Minute)}, ""},
 		"it refused a while ago":             {runs("0.2.1"), true, []store.Command{refused(5 * time.Minute)}, "drop i/1/r1 enqueue rollback i/2/r1"},
 		"it refused twice":                   {runs("0.2.1"), true, []store.Command{dropped, refused(6 * time.Minute)}, ""},
-		"it refuses for ever, and is waited": {runs("0.2.1"), true, append(many(dropped, 70), refused(5 * time.Hour)), ""},
-		"it refuses for ever, and is asked":  {runs("0.2.1"), true, append(many(dropped, 70), refused(6 * time.Hour)), "drop i/1/r1 enqueue rollback i/72/r1"},
+		"it refuses for ever, and is waited": {runs("0.2.1"), true, append(many(dropped, 70), refused(5*time.Hour)), ""},
+		"it refuses for ever, and is asked":  {runs("0.2.1"), true, append(many(dropped, 70), refused(6*time.Hour)), "drop i/1/r1 enqueue rollback i/72/r1"},
 		"it is not heard":                    {store.RobotState{}, true, []store.Command{told}, ""},
 		"nothing to do":                      {runs("0.2.0"), true, nil, ""},
 	} {

@@ -39,6 +39,7 @@ type Service struct {
 	store *store.Store
 	halt  Halter
 	now   func() time.Time
+	batch int // robots of a transaction of Follow
 }
 
 // New is a service over a store. Without a Halter it ends rollouts by their
@@ -47,7 +48,7 @@ func New(s *store.Store, h Halter, now func() time.Time) *Service {
 	if h == nil {
 		h = columns{}
 	}
-	return &Service{store: s, halt: h, now: now}
+	return &Service{store: s, halt: h, now: now, batch: batch}
 }
 
 // record is what an incident of a release keeps.
@@ -196,6 +197,13 @@ func goesOn(ctx context.Context, tx *store.Tx, name, id, by string) error {
 		return err
 	}
 	if err := note(ctx, tx, halt, by, "goes on as incident "+id); err != nil {
+		return err
+	}
+	left, err := tx.Commands(ctx, store.CommandQuery{Incident: halt, Open: true})
+	if err != nil {
+		return err
+	}
+	if err := drop(ctx, tx, left); err != nil {
 		return err
 	}
 	return tx.CloseIncident(ctx, halt, by)

@@ -1,0 +1,183 @@
+package emergency
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/robot-platform/robot-ota/fleet/internal/store"
+	"github.com/robot-platform/robot-ota/fleet/internal/store/storetest"
+)
+
+// Environment of a process of the kill test: its folder and database, and the
+// point of a transaction, counted from 1, at which it dies; 0: none.
+const (
+	envDir = "EMERGENCY_TEST_DIR"
+	envDB  = "EMERGENCY_TEST_DB"
+	envDie = "EMERGENCY_TEST_DIE"
+)
+
+// serveScript calls a release back, as command, server and robots together.
+func serveScript() int {
+	die, _ := strconv.Atoi(os.Getenv(envDie))
+	n := 0
+	s, err := store.Open(context.Background(), store.Options{Dir: os.Getenv(envDir), DB: os.Getenv(envDB), Now: storetest.Noon, Probe: func(p store.Point, name string) {
+		if n++; n == die {
+			fmt.Printf("died %s %q\n", map[store.Point]string{store.BeforeCommit: "before", store.AfterCommit: "after"}[p], name)
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {} // it takes a moment
+		}
+	}})
+	if err == nil {
+		err = script(context.Background(), s)
+	}
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	return 0
+}
+
+func script(ctx context.Context, s *store.Store) error {
+	e := New(s, nil, storetest.Noon)
+	e.batch = 1
+	all, err := s.Incidents(ctx, false)
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 {
+		if _, err := e.Halt(ctx, "ann", "standard-0.2.1", "it bites"); err != nil {
+			return err
+		}
+	}
+	const id = "rollback-standard-0.2.1"
+	if _, err := s.Incident(ctx, id); err != nil {
+		if err := e.Follow(ctx, NoFence); err != nil { // of the halt
+			return err
+		}
+		if _, err := e.Rollback(ctx, "ann", "standard-0.2.1", "it bites harder"); err != nil {
+			return err
+		}
+	}
+	for {
+		if err := e.Follow(ctx, NoFence); err != nil {
+			return err
+		}
+		left, err := s.Commands(ctx, store.CommandQuery{Incident: id, Open: true})
+		if err != nil {
+			return err
+		}
+		if len(left) == 0 {
+			break
+		}
+		for _, c := range left {
+			if err := s.Update(ctx, "robot", func(tx *store.Tx) error { return tx.SetState(ctx, c.Robot, runs("0.2.0")) }); err != nil {
+				return err
+			}
+		}
+	}
+	if i, err := s.Incident(ctx, id); err != nil || !i.Closed.IsZero() {
+		return err
+	}
+	return e.Close(ctx, "ann", id, "")
+}
+
+func life(t *testing.T, env storetest.Env, die int) (string, bool) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), envDir+"="+env.Dir, envDB+"="+env.DB, envDie+"="+strconv.Itoa(die))
+	out, err := cmd.CombinedOutput()
+	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	switch {
+	case err == nil:
+		return string(out), true
+	case ok && status.Signaled() && status.Signal() == syscall.SIGKILL:
+		return string(out), false
+	}
+	t.Fatalf("%v\n%s", err, out)
+	return "", false
+}
+
+// scene is the fleet before the order: three run the release, one fetches it.
+func scene(t *testing.T, env storetest.Env) {
+	t.Helper()
+	s := env.Open(t)
+	fleet(t, s)
+	start(t, s)
+	for _, id := range []string{"r1", "r2", "b1"} {
+		says(t, s, id, runs("0.2.1"))
+	}
+	says(t, s, "r3", store.RobotState{Version: v("0.2.0"), JobID: "job-3", JobState: "waiting", JobTarget: "0.2.1"})
+	says(t, s, "r4", runs("0.2.0"))
+}
+
+// outcome is all that is stored in the end. The lines of the time line may
+// stand in another order, as robots go on while the server is dead.
+func outcome(t *testing.T, env storetest.Env) string {
+	t.Helper()
+	s, ctx := env.Open(t), t.Context()
+	all := map[string]any{
+		"releases": must(s.Releases(ctx)), "robots": must(s.Robots(ctx, store.RobotQuery{})), "rollouts": must(s.Rollouts(ctx)),
+		"decisions": must(s.Decisions(ctx, "o1", 0)), "incidents": must(s.Incidents(ctx, false)), "commands": must(s.Commands(ctx, store.CommandQuery{})),
+	}
+	for _, i := range must(s.Incidents(ctx, false)) {
+		text := strings.Split(lines(t, s, i.ID), "\n")
+		slices.Sort(text)
+		all["lines of "+i.ID] = text
+	}
+	return string(must(json.MarshalIndent(all, "", " ")))
+}
+
+// A process dies in each transaction of a call-back, before it counts and
+// after, one death after the other. In the end there is what there is when
+// nobody dies: nothing doubled, nothing skipped.
+func TestKilledAtEveryTransaction(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, env storetest.Env) {
+		calm := storetest.SQLite
+		if env.DB != "" {
+			calm = storetest.Postgres
+		}
+		quiet := calm(t)
+		scene(t, quiet)
+		if said, whole := life(t, quiet, 0); !whole {
+			t.Fatalf("it died: %s", said)
+		}
+		want := outcome(t, quiet)
+		if n := strings.Count(want, `"complied": "`); n != 4 {
+			t.Fatalf("%d commands were complied with:\n%s", n, want)
+		}
+		scene(t, env)
+		deaths := map[string]int{}
+		for i, point := 0, 1; ; i++ {
+			if i > 200 {
+				t.Fatal("it comes to no end")
+			}
+			said, whole := life(t, env, point)
+			if whole {
+				break
+			}
+			deaths[strings.TrimSpace(said)]++
+			if point++; point > 2 { // before its first commit a life changed nothing: the next one dies after it
+				point = 1
+			}
+		}
+		if got := outcome(t, env); got != want {
+			t.Errorf("got %s\nwant %s", got, want)
+		}
+		t.Log(deaths)
+		for _, name := range []string{"halt", "rollback", "follow", "close"} {
+			for _, when := range []string{"before", "after"} {
+				if deaths[fmt.Sprintf("died %s %q", when, name)] == 0 {
+					t.Errorf("nobody died %s %s", when, name)
+				}
+			}
+		}
+	})
+}

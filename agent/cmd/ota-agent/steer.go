@@ -37,7 +37,8 @@ func (a *app) rollbackCommand() *cobra.Command {
 		Short: "Put the firmware before the last update back",
 		Long: `Put the firmware before the last update back, or end the trial that goes on.
 
-On a terminal it asks first. The robot restarts its ESP32: its motors stop.
+On a terminal it asks first. The robot restarts its ESP32: its motors stop. So a
+robot that moves is waited for, for stand_within of the configuration at most.
 
 ` + exitHelp,
 		Args: cobra.NoArgs,

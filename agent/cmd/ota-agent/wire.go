@@ -217,7 +217,8 @@ func (a agent) engineConfig() engine.Config {
 	return engine.Config{
 		Chip: chip, SKU: a.cfg.Robot.SKU,
 		Gates: a.cfg.Policy(),
-		Trial: trial, Observe: watch.DefaultObservePolicy(), ObserveFor: a.cfg.ObserveFor.Std(), Baud: a.cfg.Serial.Baud,
+		Trial: trial, Observe: watch.DefaultObservePolicy(), ObserveFor: a.cfg.ObserveFor.Std(),
+		StandWithin: a.cfg.StandWithin.Std(), Baud: a.cfg.Serial.Baud,
 	}
 }
 

@@ -30,7 +30,8 @@ type Config struct {
 	Serial        Serial   `yaml:"serial"`
 	MicroROS      MicroROS `yaml:"microros"`
 	Trial         Trial    `yaml:"trial"`
-	ObserveFor    Duration `yaml:"observe_for"` // watch after a confirmation, 0-30 days; 0: none
+	ObserveFor    Duration `yaml:"observe_for"`  // watch after a confirmation, 0-30 days; 0: none
+	StandWithin   Duration `yaml:"stand_within"` // for so long a roll-back waits for a robot that moves, 0-24 h; 0: not at all
 	Gates         Gates    `yaml:"gates"`
 	ROS           ROS      `yaml:"ros"`
 	DTLS          DTLS     `yaml:"dtls"`
@@ -235,8 +236,8 @@ func Default() Config {
 		},
 		MicroROS:   MicroROS{Unit: "micro_ros_agent.service"},
 		Trial:      Trial{Window: Duration(30 * time.Second), BootTimeout: Duration(time.Minute), Confirm: ConfirmFirmware},
-		ObserveFor: Duration(24 * time.Hour),
-		Gates:      defaultGates(),
+		ObserveFor: Duration(24 * time.Hour), StandWithin: Duration(10 * time.Minute),
+		Gates: defaultGates(),
 		ROS: ROS{
 			Topics: Topics{
 				Battery: "battery_state", EStop: "emergency_stop_state", Odom: "odom",

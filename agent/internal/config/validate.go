@@ -46,6 +46,7 @@ func (v validator) config(c Config) {
 	between(v, "trial.boot_timeout", c.Trial.BootTimeout, Duration(time.Second), Duration(10*time.Minute), "")
 	oneOf(v, "trial.confirm", c.Trial.Confirm, ConfirmFirmware, ConfirmAgent)
 	between(v, "observe_for", c.ObserveFor, 0, 30*day, "")
+	between(v, "stand_within", c.StandWithin, 0, day, "")
 	v.gates(c)
 	v.ros(c.ROS)
 	v.dtls(c.DTLS)

@@ -34,6 +34,7 @@ func (e *Engine) perform(ctx context.Context, m update.Memory, eff update.Effect
 		update.DoWatch:    e.watch,
 		update.DoConfirm:  e.confirm,
 		update.DoObserve:  e.observe,
+		update.DoStand:    e.stand,
 		update.DoRestore:  e.restore,
 		update.DoBorrow:   e.borrow,
 		update.DoVisit:    e.visit,

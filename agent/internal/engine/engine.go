@@ -36,6 +36,9 @@ type Config struct {
 	Observe watch.ObservePolicy
 	// ObserveFor is how long a confirmed firmware is observed.
 	ObserveFor time.Duration
+	// StandWithin is how long a roll-back waits for a robot that moves; 0: not
+	// at all.
+	StandWithin time.Duration
 	// Baud of the flash, for estimates.
 	Baud int
 }

@@ -64,6 +64,10 @@ type rig struct {
 	moving   float64
 	estop    robot.EStop // but for its time
 	driven   float64     // by commands
+	fidgets  bool        // it stands every other second
+	blind    bool        // there is no odometry any more
+	motors   string      // "": idle
+	quiet    bool        // the firmware that runs says nothing any more
 	next     nature      // of the image that is offered
 	file     []byte
 	keys     image.Keyring
@@ -147,9 +151,15 @@ func (r *rig) words() []robot.Observation {
 	now := time.Now()
 	stop := r.estop
 	stop.At = now
-	out := []robot.Observation{robot.Battery{Fraction: r.battery, At: now}, stop,
-		robot.Odometry{Linear: r.moving, At: now}, robot.Command{Linear: r.driven, At: now}}
-	if r.running < 0 || !r.owner {
+	out := []robot.Observation{robot.Battery{Fraction: r.battery, At: now}, stop, robot.Command{Linear: r.driven, At: now}}
+	if !r.blind {
+		o := robot.Odometry{Linear: r.moving, At: now}
+		if r.fidgets && now.Second()%2 == 0 {
+			o.Linear = 0
+		}
+		out = append(out, o)
+	}
+	if r.running < 0 || !r.owner || r.quiet {
 		return out
 	}
 	f := r.slots[r.running]
@@ -169,6 +179,9 @@ func (r *rig) words() []robot.Observation {
 			f.state, w.SelfTest = flashmap.Valid, "passed"
 		}
 	}
+	if r.motors != "" {
+		w.Motors = r.motors
+	}
 	w.OTAState = f.state.String()
 	return append(out, w, robot.Diagnostic{Name: "r/firmware", At: now})
 }
@@ -177,6 +190,7 @@ func (r *rig) words() []robot.Observation {
 func (r *rig) start(slot int) {
 	r.boot, r.running, r.bootedAt = slot, slot, time.Now()
 	r.boots++
+	r.quiet, r.motors = false, ""
 	f := r.slots[slot]
 	switch f.state {
 	case flashmap.PendingVerify:
@@ -198,6 +212,9 @@ func (r *rig) do(f func()) {
 	defer r.mu.Unlock()
 	f()
 }
+
+// later changes the rig after a while.
+func (r *rig) later(d time.Duration, f func()) { time.AfterFunc(d, func() { r.do(f) }) }
 
 // did says whether an operation was asked for.
 func (r *rig) did(op string) (yes bool) {
@@ -476,7 +493,7 @@ func (r *rig) Last() (update.Record, bool, error) {
 // it: its effects end, and nothing it learns is kept.
 func (r *rig) engine(ctx context.Context) (*engine.Engine, func()) {
 	cfg := engine.Config{Chip: image.ESP32S3, SKU: "standard", Gates: preflight.DefaultPolicy(), Trial: watch.DefaultTrialPolicy(),
-		Observe: watch.DefaultObservePolicy(), ObserveFor: time.Hour, Baud: 921600}
+		Observe: watch.DefaultObservePolicy(), ObserveFor: time.Hour, StandWithin: 10 * time.Minute, Baud: 921600}
 	cfg.Gates.Companion = compat.Version{Minor: 2}
 	r.mu.Lock()
 	m := r.mem

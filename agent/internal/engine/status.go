@@ -201,6 +201,9 @@ func sentence(j update.Job, s update.Status) string {
 	case update.Failed:
 		return "failed: " + why
 	case update.RollingBack:
+		if len(s.Reasons) > 0 {
+			return fmt.Sprintf("%s is to be put back (%s), and waits for the robot to stand: %s", j.From.Slot, why, s.Reasons[0].Text)
+		}
 		return fmt.Sprintf("putting %s back (%s)", j.From.Slot, why)
 	case update.RolledBack:
 		return fmt.Sprintf("rolled back to %s: %s", j.From.Slot, why)

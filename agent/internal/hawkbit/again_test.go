@@ -55,7 +55,7 @@ func TestSuccessOfThePastIsNotTold(t *testing.T) {
 		r.wait(time.Minute)
 		r.happen(update.Fired{Code: "reboots", Text: "4 reboots"})
 		r.runs("0.2.0", "ota_0", "aa")
-		r.happen(update.Restored{})
+		r.happen(update.Standing{}, update.Restored{})
 		h.do(func() { a.inactive, a.statuses = false, nil })
 		r.until("the second job", 20*time.Minute, func() bool { return r.triggers == 2 })
 		r.happen(update.EffectFailed{Code: "failed_before", Text: "it was put back here"})

@@ -131,7 +131,7 @@ func TestRollbackInTheObservation(t *testing.T) {
 		r.happen(update.Fired{Code: "reboots", Text: "4 reboots in 5 min"})
 		r.wait(time.Minute)
 		r.runs("0.2.0", "ota_0", "aa")
-		r.happen(update.Restored{})
+		r.happen(update.Standing{}, update.Restored{})
 		r.wait(10 * time.Minute)
 		if h.attrs["last_outcome"] != "rolled_back" || h.attrs["firmware_version"] != "0.2.0" || h.attrs["last_reason"] != "reboots: 4 reboots in 5 min" {
 			t.Errorf("attributes %v", h.attrs)
@@ -158,14 +158,14 @@ func TestEndWhileTheServerIsAway(t *testing.T) {
 				r.t.Error("closed while it is being put back")
 			}
 			r.runs("0.2.0", "ota_0", "aa")
-			r.happen(update.Restored{})
+			r.happen(update.Standing{}, update.Restored{})
 		}, "error"},
 		"an operator rolled it back": {func(r *rig) {
 			if err := r.apply(update.RollbackAsked{ID: "back", Reason: "it hums", Origin: update.FromCLI}); err != nil {
 				r.t.Error(err)
 			}
 			r.runs("0.2.0", "ota_0", "aa")
-			r.happen(update.Restored{})
+			r.happen(update.Standing{}, update.Restored{})
 		}, "error"},
 		"the agent died": {func(r *rig) { r.crash() }, "finished"},
 	} {

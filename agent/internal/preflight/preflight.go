@@ -14,6 +14,7 @@
 //	body.go       battery, emergency stop, motion, dock
 //	firmware.go   diagnostics, the firmware's own word, Wi-Fi, heat, protocol
 //	window.go     maintenance windows
+//	motion.go     what a roll-back waits for
 //	vigil.go      the gates over time: one that flaps does not count as open
 package preflight
 

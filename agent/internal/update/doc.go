@@ -12,7 +12,7 @@
 //	validating ──────▶ confirmed ──────▶ observing ─────▶ idle
 //	   │      TrialPassed       Confirmed    │   ObservationOver
 //	   │ TrialFailed                         │ Fired, RollbackAsked
-//	   └──────────────▶ rolling_back ◀───────┘
+//	   └──────────────▶ rolling_back ◀───────┘ (first until Standing: Blocked)
 //	                        │ Restored
 //	                        ▼
 //	                    rolled_back

@@ -39,7 +39,8 @@ type (
 	Proven struct{ Image Image }
 	// Clear: no gate stands in the way.
 	Clear struct{}
-	// Blocked: gates stand in the way.
+	// Blocked: gates stand in the way of the update, or motion in that of a
+	// roll-back.
 	Blocked struct{ Reasons []preflight.Reason }
 	// LineTaken: the serial line is ours and free.
 	LineTaken struct{}
@@ -77,6 +78,8 @@ type (
 	}
 	// ObservationOver: it ended in good health.
 	ObservationOver struct{}
+	// Standing: the robot stands still, or was waited for long enough.
+	Standing struct{}
 	// Restored: the chip boots the old slot again.
 	Restored struct{ Evidence []string }
 	// EffectFailed: the effect of the present state failed.
@@ -110,6 +113,7 @@ func (TrialFailed) event()     {}
 func (Kept) event()            {}
 func (Fired) event()           {}
 func (ObservationOver) event() {}
+func (Standing) event()        {}
 func (Restored) event()        {}
 func (EffectFailed) event()    {}
 
@@ -134,6 +138,7 @@ const (
 	DoWatch    Effect = "watch"     // the trial window → TrialPassed, TrialFailed
 	DoConfirm  Effect = "confirm"   // see VALID written, or write it for firmware that cannot → Kept
 	DoObserve  Effect = "observe"   // → ObservationOver, Fired
+	DoStand    Effect = "stand"     // until the robot stands still, or has moved for long enough → Blocked…, Standing
 	DoRestore  Effect = "restore"   // take the line, put the old slot back, boot it, until it works → Restored
 	DoBorrow   Effect = "borrow"    // take the line for a visit → LineTaken, or give it back → Released
 	DoVisit    Effect = "visit"     // chip into its loader and out of it, line given back → Released

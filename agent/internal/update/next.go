@@ -121,11 +121,21 @@ func (s *step) fail(code, text string) {
 	s.end(Failed)
 }
 
-// abandon is the way out after the switch: put the old slot back.
+// abandon is the way out of a trial: put the old slot back, at once. The robot
+// stood when the trial began half a minute ago, and what drives it now is not
+// proven.
 func (s *step) abandon(code, text string) {
 	s.blame(code, text)
 	s.seize()
 	s.enter(RollingBack, DoRestore)
+}
+
+// putBack is the way out of a firmware that was confirmed: it may be driving, and
+// the reset of the chip takes the motors their control. So the robot is to stand
+// first.
+func (s *step) putBack(code, text string) {
+	s.blame(code, text)
+	s.enter(RollingBack, DoStand)
 }
 
 // seize notes that an effect is about to take line and chip; letGo that they
@@ -201,7 +211,7 @@ func (s *step) rollback(e RollbackAsked) error {
 		Request: Request{Origin: e.Origin, Command: e.Command},
 		State:   s.m.Job.State, From: last.From, To: last.To, Image: last.Image,
 	}
-	s.abandon(CodeOperator, e.Reason)
+	s.putBack(CodeOperator, e.Reason)
 	return nil
 }
 
@@ -240,6 +250,7 @@ func (s *step) failed(e EffectFailed) {
 	case Booting, Validating, Confirmed:
 		s.abandon(e.Code, e.Text)
 	case RollingBack: // there is no other way out: the engine waits, and tries again
+		s.seize()
 		s.effects = append(s.effects, DoRestore)
 	case Idle, Observing, Failed, RolledBack: // nothing hangs on it
 	}
@@ -267,7 +278,11 @@ func (s *step) restarted() {
 		s.effects = append(s.effects, DoObserve)
 		return
 	case RollingBack:
-		s.effects = append(s.effects, DoRestore)
+		if s.m.Held {
+			s.effects = append(s.effects, DoRestore)
+		} else {
+			s.effects = append(s.effects, DoStand)
+		}
 		return
 	case Checking, Downloading, Verifying, Waiting, Handover, Connecting, Writing, Attesting, Booting, Validating:
 	}

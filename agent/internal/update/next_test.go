@@ -159,7 +159,11 @@ func TestFailuresAndRestarts(t *testing.T) {
 		{"trial fails", until(t, Validating), TrialFailed{Code: "silent"}, RollingBack, []Effect{DoRestore}},
 		{"trial fails, old firmware is back", until(t, Validating), TrialFailed{Code: "back", Back: true}, RolledBack, []Effect{DoRecord}},
 		{"confirmation fails", until(t, Confirmed), fail, RollingBack, []Effect{DoRestore}},
-		{"trigger fires", until(t, Observing), Fired{Code: "reboots"}, RollingBack, []Effect{DoRestore}},
+		{"trigger fires", until(t, Observing), Fired{Code: "reboots"}, RollingBack, []Effect{DoStand}},
+		{"the robot moves", firing(t), Blocked{Reasons: []preflight.Reason{{Code: preflight.Moving}}}, RollingBack, nil},
+		{"the robot stands", firing(t), Standing{}, RollingBack, []Effect{DoRestore}},
+		{"waiting for it breaks", firing(t), fail, RollingBack, []Effect{DoRestore}},
+		{"restart while the robot moves", firing(t), Restarted{}, RollingBack, []Effect{DoStand}},
 
 		{"restart in idle", New(), Restarted{}, Idle, nil},
 		{"restart in checking", until(t, Checking), Restarted{}, Checking, []Effect{DoCheck}},
@@ -184,6 +188,50 @@ func TestFailuresAndRestarts(t *testing.T) {
 				t.Fatalf("%s %v, want %s %v", m.Job.State, effects, tt.state, tt.effects)
 			}
 		})
+	}
+}
+
+// firing is an observation of which a trigger has fired.
+func firing(t *testing.T) Memory {
+	t.Helper()
+	m, _ := run(t, until(t, Observing), Fired{Code: "reboots"})
+	return m
+}
+
+// While a roll-back waits for the robot to stand nothing is touched, and the
+// memory says so; afterwards the debt is noted before the deed.
+func TestARollbackWaitsUntilTheRobotStands(t *testing.T) {
+	m := firing(t)
+	if m.Held || m.Loader {
+		t.Error("held while it waits")
+	}
+	if _, bad := m.BadVersion(target); !bad {
+		t.Error("the version is not blamed yet")
+	}
+	if _, _, err := Next(m, Restored{}, noon); err == nil {
+		t.Error("restored before the line was taken")
+	}
+	m, _ = run(t, m, Blocked{Reasons: []preflight.Reason{{Code: preflight.Moving}}})
+	if len(m.Job.Reasons) != 1 {
+		t.Errorf("reasons %+v", m.Job.Reasons)
+	}
+	for _, ev := range []Event{asked, RollbackAsked{ID: "r"}, CancelAsked{}, VisitAsked{}} {
+		var busy *BusyError
+		if _, _, err := Next(m, ev, noon); !errors.As(err, &busy) {
+			t.Errorf("%T: %v", ev, err)
+		}
+	}
+	m, _ = run(t, m, Standing{})
+	if !m.Held || !m.Loader || len(m.Job.Reasons) > 0 {
+		t.Errorf("%+v", m)
+	}
+	for _, ev := range []Event{Standing{}, Blocked{}} {
+		if _, _, err := Next(m, ev, noon); err == nil {
+			t.Errorf("%T while it is put back", ev)
+		}
+	}
+	if _, effects := run(t, m, Restarted{}); !slices.Equal(effects, []Effect{DoRestore}) {
+		t.Errorf("a restart then: %v", effects)
 	}
 }
 
@@ -348,10 +396,10 @@ func TestARollbackOnRequest(t *testing.T) {
 	m := until(t, Observing)
 	m, _ = run(t, m, ObservationOver{}, Trigger{ID: "j2", Request: Request{Origin: FromSchedule}}, NothingNewer{})
 	m, effects := run(t, m, RollbackAsked{ID: "j3", Reason: "it squeaks", Origin: FromMQTT})
-	if m.Job.State != RollingBack || m.Job.From != old || m.Job.To != "ota_1" || m.Job.ID != "j3" || !slices.Equal(effects, []Effect{DoRestore}) {
+	if m.Job.State != RollingBack || m.Job.From != old || m.Job.To != "ota_1" || m.Job.ID != "j3" || !slices.Equal(effects, []Effect{DoStand}) {
 		t.Fatalf("%+v %v", m.Job, effects)
 	}
-	m, _ = run(t, m, Restored{})
+	m, _ = run(t, m, Standing{}, Restored{})
 	if b, bad := m.BadVersion(target); !bad || b.Text != "it squeaks" {
 		t.Error("the version that was rolled back would be installed again by the next check")
 	}

@@ -153,14 +153,26 @@ func (s *step) prove(ev Event) error {
 			return s.unexpected(ev)
 		}
 		j.Evidence = append(slices.Clone(j.Evidence), e.Evidence...)
-		s.abandon(e.Code, e.Text)
+		s.putBack(e.Code, e.Text)
+	case Blocked:
+		if j.State != RollingBack || s.m.Held {
+			return s.unexpected(ev)
+		}
+		j.Reasons = slices.Clone(e.Reasons)
+	case Standing:
+		if j.State != RollingBack || s.m.Held {
+			return s.unexpected(ev)
+		}
+		j.Reasons = nil
+		s.seize()
+		s.effects = append(s.effects, DoRestore)
 	case ObservationOver:
 		if j.State != Observing {
 			return s.unexpected(ev)
 		}
 		s.enter(Idle)
 	case Restored:
-		if j.State != RollingBack {
+		if j.State != RollingBack || !s.m.Held {
 			return s.unexpected(ev)
 		}
 		j.Evidence = append(slices.Clone(j.Evidence), e.Evidence...)

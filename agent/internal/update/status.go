@@ -26,7 +26,8 @@ type Status struct {
 	BytesDone  int64   `json:"bytes_done,omitempty"`
 	BytesTotal int64   `json:"bytes_total,omitempty"`
 	Rate       float64 `json:"rate,omitempty"` // bytes a second
-	// Reasons that hold the update back while it waits.
+	// Reasons that hold the update back while it waits, or a roll-back while the
+	// robot moves.
 	Reasons []preflight.Reason `json:"reasons,omitempty"`
 	Failure *Failure           `json:"failure,omitempty"`
 	// Message is the state of things in one line.

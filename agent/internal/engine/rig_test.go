@@ -61,6 +61,7 @@ type rig struct {
 	failAt   map[string]int // operation → how often it still fails
 	log      []string       // operations in order
 	battery  float64
+	charging bool
 	moving   float64
 	estop    robot.EStop // but for its time
 	driven   float64     // by commands
@@ -151,7 +152,7 @@ func (r *rig) words() []robot.Observation {
 	now := time.Now()
 	stop := r.estop
 	stop.At = now
-	out := []robot.Observation{robot.Battery{Fraction: r.battery, At: now}, stop, robot.Command{Linear: r.driven, At: now}}
+	out := []robot.Observation{robot.Battery{Fraction: r.battery, Charging: r.charging, At: now}, stop, robot.Command{Linear: r.driven, At: now}}
 	if !r.blind {
 		o := robot.Odometry{Linear: r.moving, At: now}
 		if r.fidgets && now.Second()%2 == 0 {

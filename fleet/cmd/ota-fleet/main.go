@@ -4,6 +4,9 @@
 //	ota-fleet publish  --data DIR --sku basic,standard [--key pub.der] [--stable] signed.bin
 //	ota-fleet list     --data DIR
 //	ota-fleet withdraw --data DIR --reason TEXT RELEASE
+//	ota-fleet halt     --data DIR --release NAME|--sku SKU --reason TEXT
+//	ota-fleet rollback --data DIR --release NAME --reason TEXT [--wait]
+//	ota-fleet incident list|show|note|close|log --data DIR …
 //	ota-fleet robot    add|set|list|token|remove --data DIR …
 //	ota-fleet user     add|set|passwd|list|remove --data DIR …
 //	ota-fleet key      add|list|revoke --data DIR …
@@ -14,7 +17,8 @@
 // All but dev-cert take --db postgres://… in place of the database in DIR, and
 // may be used beside a running server.
 //
-// Exit codes: 0 done; 1 refused or failed; 2 called wrongly.
+// Exit codes: 0 done; 1 refused or failed; 2 called wrongly; 3 waited for robots in
+// vain.
 package main
 
 import (
@@ -33,9 +37,10 @@ import (
 var version = "devel"
 
 const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2
+	exitOK         = 0
+	exitFailed     = 1
+	exitUsage      = 2
+	exitUnfinished = 3
 )
 
 func main() {
@@ -55,7 +60,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(), publishCommand(), listCommand(), withdrawCommand(), //nolint:contextcheck // cobra carries it
+	root.AddCommand(serveCommand(), publishCommand(), listCommand(), withdrawCommand(), haltCommand(), rollbackCommand(), incidentCommand(), //nolint:contextcheck // cobra carries it
 		robotCommand(), userCommand(), keyCommand(), keyringCommand(), dbCommand(), devCertCommand()) //nolint:contextcheck // the same
 	withManual(root).SetArgs(args)
 	root.SetOut(stdout)
@@ -66,6 +71,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	fmt.Fprintf(stderr, "ota-fleet: %v\n", err)
+	var late *unfinished
+	if errors.As(err, &late) {
+		return exitUnfinished
+	}
 	var failed *failure
 	if errors.As(err, &failed) {
 		return exitFailed
@@ -78,6 +87,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 type failure struct{ error }
 
 func (f *failure) Unwrap() error { return f.error }
+
+// unfinished says that what was waited for did not come in time.
+type unfinished struct{ error }
 
 // doing wraps a command's body: its errors are failures, not wrong usage.
 func doing(body func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {

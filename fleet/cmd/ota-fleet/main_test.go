@@ -5,19 +5,23 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"errors"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 
+	"github.com/robot-platform/robot-ota/firmware/compat"
 	"github.com/robot-platform/robot-ota/firmware/image"
 	"github.com/robot-platform/robot-ota/firmware/image/imagetest"
 	"github.com/robot-platform/robot-ota/firmware/keyring"
 	"github.com/robot-platform/robot-ota/firmware/keyring/keyringtest"
+	"github.com/robot-platform/robot-ota/fleet/internal/store"
 	"github.com/robot-platform/robot-ota/fleet/internal/store/storetest"
 )
 
@@ -41,6 +45,7 @@ func TestMain(m *testing.M) {
 			defer stop()
 			os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 		},
+		"says": says,
 		// damage DIR: each file in it has one byte afterwards.
 		"damage": func() {
 			files, _ := filepath.Glob(filepath.Join(os.Args[1], "*"))
@@ -51,6 +56,26 @@ func TestMain(m *testing.M) {
 			}
 		},
 	})
+}
+
+// says DIR ROBOT VERSION [STATE TARGET]: a robot reports itself.
+func says() {
+	v, err := compat.ParseVersion(os.Args[3])
+	if err != nil {
+		panic(err)
+	}
+	state := store.RobotState{Version: v, Online: true, Received: time.Now()}
+	if len(os.Args) > 4 {
+		state.JobID, state.JobState, state.JobTarget = "job-1", os.Args[4], os.Args[5]
+	}
+	ctx := context.Background()
+	s, err := store.Open(ctx, store.Options{Dir: os.Args[1], Now: time.Now})
+	if err == nil {
+		err = s.Update(ctx, "says", func(tx *store.Tx) error { return tx.SetState(ctx, os.Args[2], state) })
+	}
+	if err := errors.Join(err, s.Close()); err != nil {
+		panic(err)
+	}
 }
 
 func TestScripts(t *testing.T) {

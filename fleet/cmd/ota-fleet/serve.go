@@ -103,6 +103,7 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) (err e
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	beside.Go(func() { prune(ctx, s, log) })
+	beside.Go(func() { followIncidents(ctx, s, log) })
 	return answer(ctx, server(api.New(cfg, api.FromStore(s), log), pair.Config(), log), l, log)
 }
 

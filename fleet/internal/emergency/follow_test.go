@@ -44,7 +44,7 @@ func TestRollbackIsFollowed(t *testing.T) {
 		says(t, s, "r2", store.RobotState{Version: v("0.2.0"), JobID: "job-2", JobState: "waiting", JobTarget: "0.2.1"})
 		says(t, s, "r3", runs("0.2.0"))
 		says(t, s, "b1", runs("0.2.0"))
-		e := New(s, nil, env.Clock.Now)
+		e := New(s, env.Clock.Now)
 		id := must(e.Rollback(ctx, "ann", "standard-0.2.1", "it bites"))
 		progress := func(when, want string) {
 			t.Helper()
@@ -118,7 +118,7 @@ func TestHaltIsFollowed(t *testing.T) {
 	says(t, s, "r1", runs("0.2.1"))
 	fetches := store.RobotState{Version: v("0.2.0"), JobID: "job-2", JobState: "downloading", JobTarget: "0.2.1"}
 	says(t, s, "r2", fetches)
-	e := New(s, nil, env.Clock.Now)
+	e := New(s, env.Clock.Now)
 	id := must(e.Halt(ctx, "ann", "standard-0.2.1", "it bites"))
 	follow(t, e)
 	if got := told(t, s); got != "r2 cancel" {
@@ -145,7 +145,7 @@ func TestRobotThatIsRemoved(t *testing.T) {
 	s, ctx := env.Open(t), t.Context()
 	fleet(t, s)
 	says(t, s, "r1", runs("0.2.1"))
-	e := New(s, nil, env.Clock.Now)
+	e := New(s, env.Clock.Now)
 	id := must(e.Rollback(ctx, "ann", "standard-0.2.1", "it bites"))
 	follow(t, e)
 	update(t, s, func(tx *store.Tx) error { return tx.RemoveRobot(ctx, "r1") })
@@ -164,7 +164,7 @@ func TestClosedAnyway(t *testing.T) {
 	s, ctx := env.Open(t), t.Context()
 	fleet(t, s)
 	says(t, s, "r1", runs("0.2.1"))
-	e := New(s, nil, env.Clock.Now)
+	e := New(s, env.Clock.Now)
 	id := must(e.Rollback(ctx, "ann", "standard-0.2.1", "it bites"))
 	follow(t, e)
 	if err := e.Close(ctx, "bob", id, "\n"); !errors.Is(err, ErrReason) {
@@ -199,7 +199,7 @@ func TestFollowIsFenced(t *testing.T) {
 	s := env.Open(t)
 	fleet(t, s)
 	says(t, s, "r1", runs("0.2.1"))
-	e := New(s, nil, env.Clock.Now)
+	e := New(s, env.Clock.Now)
 	must(e.Rollback(t.Context(), "ann", "standard-0.2.1", "it bites"))
 	err := e.Follow(t.Context(), func(context.Context, *store.Tx) error { return store.ErrFenced })
 	if got := told(t, s); !errors.Is(err, store.ErrFenced) || got != "" {
@@ -221,7 +221,7 @@ func TestManyRobots(t *testing.T) {
 			}
 			return nil
 		})
-		e := New(s, nil, env.Clock.Now)
+		e := New(s, env.Clock.Now)
 		id := must(e.Rollback(ctx, "ann", "standard-0.2.1", "it bites"))
 		follow(t, e)
 		if got := len(must(s.Commands(ctx, store.CommandQuery{Incident: id, Open: true}))); got != 450 {

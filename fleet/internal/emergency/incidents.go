@@ -64,6 +64,9 @@ func (s *Service) over(ctx context.Context, incident string) error {
 	if i.Kind == KindKeyCompromise {
 		return &OpenError{Why: "ota-fleet key compromise done closes it"}
 	}
+	if err := s.FollowOne(ctx, NoFence, incident); err != nil { // no server may run
+		return err
+	}
 	p, err := s.Progress(ctx, incident)
 	switch {
 	case err != nil:

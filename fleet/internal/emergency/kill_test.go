@@ -46,7 +46,7 @@ func serveScript() int {
 }
 
 func script(ctx context.Context, s *store.Store) error {
-	e := New(s, nil, storetest.Noon)
+	e := New(s, storetest.Noon)
 	e.batch = 1
 	all, err := s.Incidents(ctx, false)
 	if err != nil {

@@ -107,11 +107,11 @@ func progressOf(robot store.Robot, n need, rollback bool, told []store.Command) 
 	p := RobotProgress{Robot: robot.ID, SKU: robot.SKU, Running: st.Version, Job: st.JobState, Online: st.Online, Heard: st.Received}
 	waiting := open(told)
 	switch {
+	case n == clear && len(told) > 0:
+		p.Verb, p.Reach = told[len(told)-1].Verb, Complied
 	case len(waiting) > 0:
 		last := waiting[len(waiting)-1]
 		p.Verb, p.Code, p.Reach = last.Verb, last.Code, reachOf(last)
-	case n == clear && len(told) > 0:
-		p.Verb, p.Reach = told[len(told)-1].Verb, Complied
 	case n == unheard:
 		p.Reach = Unheard
 	case n == giveUp, rollback && (n == putBack || n == returning):

@@ -23,32 +23,22 @@ const (
 
 // ErrReason says that an order lacks a reason that can be kept and told to
 // robots.
-var ErrReason = errors.New("say why, in 1 to 500 printable characters: it is kept with the incident and told to robots")
+var ErrReason = errors.New("say why, in 1 to 400 printable characters: it is kept with the incident and told to robots")
 
-// maxReason is what robots take, bytes.
-const maxReason = 500
-
-// A Halter ends a rollout, in the transaction of the order.
-type Halter interface {
-	HaltRollout(ctx context.Context, tx *store.Tx, r store.Rollout, by, reason string) error
-}
+// maxReason is what rollouts and robots take, bytes.
+const maxReason = 400
 
 // Service carries orders out. Commands beside a running server use it as well
 // as the server.
 type Service struct {
 	store *store.Store
-	halt  Halter
 	now   func() time.Time
 	batch int // robots of a transaction of Follow
 }
 
-// New is a service over a store. Without a Halter it ends rollouts by their
-// columns, which is what decides about offers.
-func New(s *store.Store, h Halter, now func() time.Time) *Service {
-	if h == nil {
-		h = columns{}
-	}
-	return &Service{store: s, halt: h, now: now, batch: batch}
+// New is a service over a store, by a clock.
+func New(s *store.Store, now func() time.Time) *Service {
+	return &Service{store: s, now: now, batch: batch}
 }
 
 // record is what an incident of a release keeps.
@@ -118,7 +108,7 @@ func (s *Service) ordered(ctx context.Context, tx *store.Tx, kind, by, name, rea
 	}
 	r := record{Targets: around.targets, Rollback: kind == KindRollback}
 	for _, o := range around.rollouts {
-		if err := s.halt.HaltRollout(ctx, tx, o, by, reason); err != nil {
+		if err := haltRollout(ctx, tx, o, by, reason, s.now()); err != nil {
 			return "", err
 		}
 		r.Rollouts = append(r.Rollouts, o.ID)
@@ -243,20 +233,6 @@ func encoded(v any) json.RawMessage {
 		panic(err) // records of texts and numbers
 	}
 	return b
-}
-
-// columns ends a rollout by what the store reads of it.
-type columns struct{}
-
-func (columns) HaltRollout(ctx context.Context, tx *store.Tx, r store.Rollout, by, reason string) error {
-	r.Phase, r.Active = "halted", false
-	if _, err := tx.SaveRollout(ctx, r); err != nil {
-		return err
-	}
-	_, err := tx.AddDecision(ctx, store.Decision{
-		Rollout: r.ID, Verdict: "halt", Stage: r.Stage, Text: "halted by hand", By: by, Reason: reason, Decision: json.RawMessage(`{}`),
-	})
-	return err
 }
 
 // Preview is what an order would do.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/robot-platform/robot-ota/fleet/internal/release"
+	"github.com/robot-platform/robot-ota/fleet/internal/rollout"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
 	"github.com/robot-platform/robot-ota/fleet/internal/store/storetest"
 )
@@ -38,7 +39,7 @@ func TestHalt(t *testing.T) {
 		if got := highest(t, s, "r1"); got != "standard-0.2.1" {
 			t.Fatalf("before: %s", got)
 		}
-		e := New(s, nil, env.Clock.Now)
+		e := New(s, env.Clock.Now)
 		id, err := e.Halt(ctx, "ann", "standard-0.2.1", " it bites ")
 		if err != nil || id != "halt-standard-0.2.1" {
 			t.Fatalf("%q, %v", id, err)
@@ -81,7 +82,7 @@ func TestHalt(t *testing.T) {
 func TestOrderWidens(t *testing.T) {
 	s := storetest.SQLite(t).Open(t)
 	fleet(t, s)
-	e := New(s, nil, storetest.Noon)
+	e := New(s, storetest.Noon)
 	id := must(e.Rollback(t.Context(), "ann", "standard-0.2.1", "it bites"))
 	fresh := of("industrial", "0.2.1", 2, release.Stable)
 	if err := s.Publish(t.Context(), file(2), []release.Release{fresh}); err != nil {
@@ -102,8 +103,8 @@ func TestOrderWidens(t *testing.T) {
 func TestOrderIsRefused(t *testing.T) {
 	s := storetest.SQLite(t).Open(t)
 	fleet(t, s)
-	e := New(s, nil, storetest.Noon)
-	for _, reason := range []string{"", " \t", "a\nb", strings.Repeat("x", 501), "\x00"} {
+	e := New(s, storetest.Noon)
+	for _, reason := range []string{"", " \t", "a\nb", strings.Repeat("x", 401), "\x00"} {
 		if _, err := e.Halt(t.Context(), "ann", "standard-0.2.1", reason); !errors.Is(err, ErrReason) {
 			t.Errorf("reason %.20q: %v", reason, err)
 		}
@@ -125,9 +126,35 @@ func TestPreview(t *testing.T) {
 	says(t, s, "r1", runs("0.2.1"))
 	says(t, s, "r2", store.RobotState{Version: v("0.2.0"), JobState: "waiting", JobTarget: "0.2.1"})
 	says(t, s, "b1", runs("0.2.1"))
-	got, err := New(s, nil, storetest.Noon).Preview(t.Context(), "standard-0.2.1")
+	got, err := New(s, storetest.Noon).Preview(t.Context(), "standard-0.2.1")
 	want := Preview{Releases: []string{"basic-0.2.1", "standard-0.2.1"}, Rollouts: []string{"o1"}, Running: 2, Coming: 1, Unheard: 2}
 	if err != nil || string(encoded(got)) != string(encoded(want)) {
 		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// The rollout's own state says that it is halted, whatever could be read of it.
+func TestRolloutIsHalted(t *testing.T) {
+	good, _ := rollout.Begin(rollout.Plan{Release: "standard-0.2.1"}, "ann", "a new one", storetest.Noon())
+	for name, state := range map[string]json.RawMessage{"good": must(json.Marshal(good)), "broken": json.RawMessage(`{"schema": 99}`)} {
+		s, ctx := storetest.SQLite(t).Open(t), t.Context()
+		fleet(t, s)
+		update(t, s, func(tx *store.Tx) error {
+			_, err := tx.StartRollout(ctx, store.Rollout{ID: "o1", Release: "standard-0.2.1", Version: v("0.2.1"), SKUs: []string{"standard"},
+				Phase: "running", Stage: "internal", Plan: json.RawMessage(`{}`), State: state})
+			return err
+		})
+		must(New(s, storetest.Noon).Halt(ctx, "bob", "standard-0.2.1", "it bites"))
+		o := must(s.Rollout(ctx, "o1"))
+		if o.Active || o.Phase != "halted" {
+			t.Errorf("%s: %+v", name, o)
+		}
+		if got, err := rollout.ParseState(o.State); name == "good" && (err != nil || got.Phase != rollout.Halted || got.Latest.By != "bob") {
+			t.Errorf("%s: %v, %s", name, err, o.State)
+		}
+		var d rollout.Decision
+		if all := must(s.Decisions(ctx, "o1", 0)); len(all) != 1 || json.Unmarshal(all[0].Decision, &d) != nil || d.Verdict != rollout.Halt || d.Reason != "it bites" {
+			t.Errorf("%s: %+v", name, all)
+		}
 	}
 }

@@ -208,7 +208,7 @@ type hungJournal struct {
 	end <-chan struct{}
 }
 
-func (j hungJournal) Save(m update.Memory) error {
+func (j hungJournal) Save(m update.Memory, _ ...update.Record) error {
 	if m.Job.State.Busy() {
 		<-j.end
 	}

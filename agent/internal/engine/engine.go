@@ -85,6 +85,7 @@ type Engine struct {
 	session  Session
 	trial    watch.Trial
 	spent    []update.Duration
+	again    *time.Timer // for what the history could not take
 }
 
 // command is an event from outside that wants an answer.
@@ -112,6 +113,7 @@ func New(cfg Config, ports Ports, m update.Memory, log *slog.Logger) *Engine {
 	e := &Engine{
 		cfg: cfg, ports: ports, log: log, mem: m,
 		commands: make(chan command), events: make(chan report), pings: make(chan struct{}), ended: make(chan struct{}),
+		again: stopped(),
 	}
 	e.board.init(m)
 	return e
@@ -127,8 +129,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer e.stop()
+	defer e.again.Stop()
 	e.recall()
-	e.catchUp()
+	e.settle()
 	wg.Go(func() { e.learn(ctx) })
 	_ = e.apply(ctx, &wg, update.Restarted{}) // where there is nothing to take up again, it does not fit
 	for {
@@ -136,6 +139,8 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-e.pings:
+		case <-e.again.C:
+			e.settle()
 		case c := <-e.commands:
 			c.reply <- e.apply(ctx, &wg, c.event)
 		case r := <-e.events:
@@ -157,13 +162,14 @@ func (e *Engine) apply(ctx context.Context, wg *sync.WaitGroup, ev update.Event)
 		}
 		return err
 	}
-	if err := e.ports.Journal.Save(next); err != nil {
+	e.spend(next.Job, now)
+	if err := e.ports.Journal.Save(next, e.finished(next.Job, effects, now)...); err != nil {
 		next, effects = e.unsaved(next, effects, err, now)
 	}
-	e.step(next, ev, now)
+	e.step(next, ev)
 	for _, eff := range effects {
 		if eff == update.DoRecord {
-			e.record(now)
+			e.settle()
 			continue
 		}
 		e.start(ctx, wg, eff)
@@ -187,24 +193,18 @@ func (e *Engine) unsaved(next update.Memory, effects []update.Effect, cause erro
 	if err != nil {
 		return next, nil
 	}
-	if err := e.ports.Journal.Save(failed); err != nil {
+	if err := e.ports.Journal.Save(failed, e.finished(failed.Job, effects, now)...); err != nil {
 		e.log.Error("nor could its failure", "err", err)
 	}
 	return failed, effects
 }
 
 // step takes over the new memory and tells the world.
-func (e *Engine) step(next update.Memory, ev update.Event, now time.Time) {
+func (e *Engine) step(next update.Memory, ev update.Event) {
 	before := e.mem
 	was, is := before.Job, next.Job
 	e.mem = next
-	if is.ID != was.ID {
-		e.spent = nil
-	}
 	if is.State != was.State {
-		if was.State.Busy() && is.ID == was.ID {
-			e.spent = append(e.spent, update.Duration{State: was.State, Seconds: now.Sub(was.Since).Seconds()})
-		}
 		attrs := []any{"job", is.ID, "from", was.State, "to", is.State, "event", fmt.Sprintf("%T", ev)}
 		if f := is.Failure; f != nil && is.State != update.Idle {
 			attrs = append(attrs, "code", f.Code, "why", f.Text)
@@ -214,47 +214,6 @@ func (e *Engine) step(next update.Memory, ev update.Event, now time.Time) {
 	e.board.set(next)
 	if o := e.ports.Observer; o != nil {
 		o.Stepped(before, next, fmt.Sprintf("%T", ev))
-	}
-}
-
-// catchUp writes the record of a job that had ended when the agent died, or
-// the disk was full, before it could be written.
-func (e *Engine) catchUp() {
-	j := e.mem.Job
-	if j.State != update.Failed && j.State != update.RolledBack && j.State != update.Observing {
-		return
-	}
-	last, found, err := e.ports.Journal.Last()
-	switch {
-	case err != nil:
-		e.log.Error("the history cannot be read", "err", err)
-	case !found || last.JobID != j.ID || last.Outcome != outcome(j):
-		e.record(j.Since)
-	}
-}
-
-// outcome of a job that has ended.
-func outcome(j update.Job) update.State {
-	if j.State == update.Observing {
-		return update.Confirmed
-	}
-	return j.State
-}
-
-// record writes the ended job into the history.
-func (e *Engine) record(now time.Time) {
-	j := e.mem.Job
-	from := j.From
-	if from.Slot == "" { // the chip was not asked: what the firmware says has to do
-		from = installed(e.ports.Robot.Facts().Firmware)
-	}
-	err := e.ports.Journal.Record(update.Record{
-		JobID: j.ID, Kind: j.Kind, Origin: j.Request.Origin, Outcome: outcome(j), From: from, To: j.To,
-		Image: j.Image, URL: j.Offer.URL, Started: j.Started, Ended: now, Failure: j.Failure,
-		Evidence: j.Evidence, Durations: e.spent,
-	})
-	if err != nil {
-		e.log.Error("the history could not be written", "job", j.ID, "err", err)
 	}
 }
 

@@ -88,10 +88,12 @@ type Robot interface {
 
 // Journal makes the memory durable and keeps the history.
 type Journal interface {
-	Save(m update.Memory) error
-	Record(r update.Record) error
-	// Last is the newest record; false where there is none.
-	Last() (update.Record, bool, error)
+	// Save makes the memory durable, and in one with it that these jobs have
+	// ended and are owed to the history, also where that has to wait.
+	Save(m update.Memory, ended ...update.Record) error
+	// Settle writes what is owed to the history, each record once, and says how
+	// many are left.
+	Settle() (left int, err error)
 }
 
 // Observer hears of every step, in order and from one goroutine. The news of

@@ -76,10 +76,11 @@ type rig struct {
 	saves    int
 	noSpace  bool
 	history  []update.Record
-	nothing  bool   // the server has nothing
-	answer   error  // of the server; nil: what it has
-	dieAt    string // state or operation at which the agent dies
-	frozen   bool   // the agent is dead: nothing it still does has an effect
+	owed     []update.Record // to the history
+	nothing  bool            // the server has nothing
+	answer   error           // of the server; nil: what it has
+	dieAt    string          // state or operation at which the agent dies
+	frozen   bool            // the agent is dead: nothing it still does has an effect
 	onSave   func(update.State)
 	onOp     func(op string)         // at its begin, without the lock
 	gates    func(*preflight.Policy) // changes the engine's policy
@@ -450,44 +451,36 @@ func (s session) Close(ctx context.Context, run bool) error {
 func (r *rig) Facts() robot.Facts              { return r.board.Facts() }
 func (r *rig) News() (<-chan struct{}, func()) { return r.board.News() }
 
-func (r *rig) Save(m update.Memory) error {
+func (r *rig) Save(m update.Memory, ended ...update.Record) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.noSpace {
-		return errors.New("no space left on device")
-	}
 	if r.frozen {
 		return errFake
+	}
+	if r.noSpace {
+		r.owed = append(r.owed, ended...)
+		return errors.New("no space left on device")
 	}
 	if r.onSave != nil && m.Job.State != r.mem.Job.State {
 		r.onSave(m.Job.State)
 	}
-	r.mem = m
+	r.mem, r.owed = m, append(r.owed, ended...)
 	r.saves++
 	return r.done(string(m.Job.State))
 }
 
-func (r *rig) Record(rec update.Record) error {
+func (r *rig) Settle() (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.frozen {
-		return errFake
-	}
-	if r.dieAt == "record" {
+	if r.frozen || r.dieAt == "record" && len(r.owed) > 0 {
 		r.frozen = true
-		return errFake
+		return len(r.owed), errFake
 	}
-	r.history = append(r.history, rec)
-	return nil
-}
-
-func (r *rig) Last() (update.Record, bool, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.history) == 0 {
-		return update.Record{}, false, nil
+	if r.noSpace {
+		return len(r.owed), errors.New("no space left on device")
 	}
-	return r.history[len(r.history)-1], true, nil
+	r.history, r.owed = append(r.history, r.owed...), nil
+	return 0, nil
 }
 
 // engine starts an engine over the rig's journal; the returned function kills

@@ -19,7 +19,7 @@ func written(t *testing.T, ids ...string) *Journal {
 		t.Fatal(err)
 	}
 	for _, id := range ids {
-		if err := j.Record(record(id)); err != nil {
+		if err := keep(j, record(id)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -117,9 +117,9 @@ func TestACutHistoryStaysFound(t *testing.T) {
 	j := written(t, "a", "b", "c")
 	whole := content(t, j.historyFile())
 	put(t, j.historyFile(), whole[:bytes.IndexByte(whole, '\n')+1])
-	for range 3 {
+	for _, id := range []string{"later", "still later", "much later"} {
 		j = loaded(t, j.dir)
-		if err := j.Record(record("later")); err != nil {
+		if err := keep(j, record(id)); err != nil {
 			t.Fatal(err)
 		}
 		_, live := j.Verify()
@@ -139,7 +139,7 @@ func TestACutHistoryStaysFound(t *testing.T) {
 		t.Errorf("put aside: %+v, %v", a, err)
 	}
 	j = loaded(t, j.dir)
-	if err := j.Record(record("anew")); err != nil {
+	if err := keep(j, record("anew")); err != nil {
 		t.Fatal(err)
 	}
 	if a, err := loaded(t, j.dir).Verify(); err != nil || a.Records != 1 || *a.Counted != 1 || a.Aside == "" {
@@ -153,7 +153,7 @@ func TestACrashIsNoTampering(t *testing.T) {
 	j := written(t, "a", "b")
 	before := content(t, j.memoryFile())
 	whole := content(t, j.historyFile())
-	if err := j.Record(record("c")); err != nil {
+	if err := keep(j, record("c")); err != nil {
 		t.Fatal(err)
 	}
 	both := content(t, j.historyFile())
@@ -171,7 +171,7 @@ func TestACrashIsNoTampering(t *testing.T) {
 		if a, err := again.Verify(); err != nil || a.Records != want || *a.Counted != want || a.Torn {
 			t.Fatalf("cut at %d, started again: %+v, %v", cut, a, err)
 		}
-		if err := again.Record(record("d")); err != nil {
+		if err := keep(again, record("d")); err != nil {
 			t.Fatal(err)
 		}
 		if a, err := Look(j.dir).Verify(); err != nil || a.Records != want+1 || *a.Counted != want+1 {
@@ -187,7 +187,7 @@ func TestTheHeadThatWasNotSaved(t *testing.T) {
 	memory := content(t, j.memoryFile())
 	j.memory = nil // no head is written
 	for _, id := range []string{"b", "c"} {
-		if err := j.Record(record(id)); err != nil {
+		if err := keep(j, record(id)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -263,7 +263,7 @@ func FuzzVerify(f *testing.F) {
 		if _, lerr := j.Load(); errors.As(lerr, new(*NewerError)) {
 			return
 		}
-		if rerr := j.Record(record("z")); rerr != nil {
+		if rerr := keep(j, record("z")); rerr != nil {
 			t.Fatal(rerr)
 		}
 		b, berr := v.Verify()

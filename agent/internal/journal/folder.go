@@ -27,6 +27,8 @@ func (f folder) asideHistory() string { return f.historyFile() + ".damaged" }
 type kept struct {
 	update.Memory
 	History *head `json:"history,omitempty"`
+	// Owed are records that may not be in the history yet.
+	Owed []update.Record `json:"owed,omitempty"`
 }
 
 // head is the end of the history.

@@ -30,7 +30,7 @@ type line struct {
 func (j *Journal) openHistory() error {
 	k, err := j.read()
 	if err == nil {
-		j.head = j.headOf(k)
+		j.head, j.owed = j.headOf(k), k.Owed
 	}
 	whole, torn, held := int64(0), false, j.head == nil || j.head.Records == 0
 	err = j.each(func(l rawLine) error {
@@ -40,6 +40,7 @@ func (j *Journal) openHistory() error {
 		}
 		whole += l.size
 		j.tail = head{j.tail.Records + 1, digest(l.text)}
+		j.see(l.text)
 		held = held || j.tail == *j.head
 		return nil
 	})
@@ -57,10 +58,8 @@ func (j *Journal) openHistory() error {
 	return nil
 }
 
-// Record appends one update to the history, durably.
-func (j *Journal) Record(r update.Record) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+// add writes one record to the history, durably; mu is held.
+func (j *Journal) add(r update.Record) error {
 	raw, err := json.Marshal(line{Before: j.tail.SHA256, Record: r})
 	if err != nil {
 		return fmt.Errorf("encode history: %w", err)
@@ -70,15 +69,9 @@ func (j *Journal) Record(r update.Record) error {
 	}
 	sound := j.head != nil && *j.head == j.tail
 	j.tail = head{j.tail.Records + 1, digest(raw)}
-	if !sound {
-		return nil
-	}
-	j.head = &head{j.tail.Records, j.tail.SHA256}
-	if j.memory == nil {
-		return nil // the head goes with the first one
-	}
-	if err := j.save(); err != nil {
-		return fmt.Errorf("the record is written, but not yet that it is there: %w", err)
+	j.noted(r)
+	if sound {
+		j.head = &head{j.tail.Records, j.tail.SHA256}
 	}
 	return nil
 }
@@ -107,15 +100,6 @@ func (j *Journal) History(n int) ([]update.Record, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.records(n)
-}
-
-// Last returns the newest record; false where there is none.
-func (j *Journal) Last() (update.Record, bool, error) {
-	last, err := j.History(1)
-	if err != nil || len(last) == 0 {
-		return update.Record{}, false, err
-	}
-	return last[0], true, nil
 }
 
 func (f folder) records(n int) ([]update.Record, error) {

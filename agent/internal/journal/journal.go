@@ -10,6 +10,10 @@
 // crash in between leaves a history that is longer than the head says, never
 // one that is shorter.
 //
+// That a job has ended and its record are one write: the memory holds the
+// records that are owed to the history. They are written right after it, or
+// later where that did not work, and each once.
+//
 // The chain has no secret. It shows damage, and changes by somebody who does
 // not know it; whoever may write to the state directory can forge all of it.
 //
@@ -18,6 +22,7 @@
 //	folder.go    where the files lie, and the memory as it is kept
 //	journal.go   the agent's own hold on them
 //	history.go   lines of the history
+//	owed.go      records on their way there
 //	audit.go     does the history hold together, and with its head?
 //	view.go      a look from outside, which changes nothing
 //	baseline.go  what was learned of the robot
@@ -43,6 +48,9 @@ type Journal struct {
 	memory *update.Memory // as last loaded or saved; nil: neither yet
 	head   *head          // of the history; nil: it is not known to be right
 	tail   head           // of the file
+	known  []outcome      // that the file holds; the latest
+	owed   []update.Record
+	lost   int // records that were owed for too long
 }
 
 // Open prepares the state directory, readable for its owner alone.
@@ -102,17 +110,19 @@ func (j *Journal) load() (update.Memory, error) {
 	return m, &DamagedError{Path: j.asideMemory(), Cause: err}
 }
 
-// Save makes the memory durable.
-func (j *Journal) Save(m update.Memory) error {
+// Save makes the memory durable, and with it, in one write, that these jobs have
+// ended and are to be in the history. Settle writes them there.
+func (j *Journal) Save(m update.Memory, ended ...update.Record) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.memory = &m
+	j.owe(ended)
 	return j.save()
 }
 
 // save writes the memory with the history's head; mu is held.
 func (j *Journal) save() error {
-	data, err := json.MarshalIndent(kept{Memory: *j.memory, History: j.head}, "", "  ")
+	data, err := json.MarshalIndent(kept{Memory: *j.memory, History: j.head, Owed: j.owed}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode memory: %w", err)
 	}

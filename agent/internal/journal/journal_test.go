@@ -87,6 +87,15 @@ func TestMemoryOfANewerAgentIsLeftAlone(t *testing.T) {
 	}
 }
 
+// keep writes a record to the history.
+func keep(j *Journal, r update.Record) error {
+	j.mu.Lock()
+	j.owe([]update.Record{r})
+	j.mu.Unlock()
+	_, err := j.Settle()
+	return err
+}
+
 func record(id string) update.Record {
 	return update.Record{JobID: id, Outcome: update.Confirmed, Evidence: []string{"well"}}
 }
@@ -95,12 +104,12 @@ func TestHistory(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, dir)
 	for _, id := range []string{"a", "b"} {
-		if err := j.Record(record(id)); err != nil {
+		if err := keep(j, record(id)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	j = open(t, dir) // the chain goes on over a restart
-	if err := j.Record(record("c")); err != nil {
+	if err := keep(j, record("c")); err != nil {
 		t.Fatal(err)
 	}
 	if a, err := j.Verify(); a.Records != 3 || err != nil {
@@ -120,14 +129,14 @@ func TestHistory(t *testing.T) {
 func TestATornHistoryIsMended(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, dir)
-	if err := j.Record(record("a")); err != nil {
+	if err := keep(j, record("a")); err != nil {
 		t.Fatal(err)
 	}
 	whole, err := os.ReadFile(j.historyFile())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := j.Record(record("b")); err != nil {
+	if err := keep(j, record("b")); err != nil {
 		t.Fatal(err)
 	}
 	both, err := os.ReadFile(j.historyFile())
@@ -139,7 +148,7 @@ func TestATornHistoryIsMended(t *testing.T) {
 			t.Fatal(err)
 		}
 		again := open(t, dir)
-		if err := again.Record(record("c")); err != nil {
+		if err := keep(again, record("c")); err != nil {
 			t.Fatal(err)
 		}
 		if a, err := again.Verify(); a.Records != 2 || err != nil {

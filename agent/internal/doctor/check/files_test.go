@@ -183,10 +183,13 @@ func TestHistory(t *testing.T) {
 	}
 	look("ok there is none yet")
 	r := update.Record{JobID: "a", Kind: update.KindUpdate, Outcome: update.RolledBack, Ended: time.Now(), Failure: &update.Failure{Code: "silent"}}
-	for range 3 {
-		if err := j.Record(r); err != nil {
+	for _, r.JobID = range []string{"a", "b", "c"} {
+		if err := j.Save(update.New(), r); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if _, err := j.Settle(); err != nil {
+		t.Fatal(err)
 	}
 	last := "ok the last update: rolled_back at … (silent)"
 	look("ok all 3 records hold together, and none is missing", last)

@@ -9,7 +9,7 @@ VERSION = $(shell scripts/version)
 LDFLAGS = -X main.version=$(VERSION)
 # The environment of ROS 2 and of the tools that tests use, as scripts/setup wrote it.
 ENVIRONMENT = source .cache/ros.env && source .cache/tools.env
-TEST_TIMEOUT ?= 15m
+TEST_TIMEOUT ?= 30m
 # For example: make test PACKAGES=./agent/internal/engine ARGS='-run Kill -v'
 PACKAGES ?= ./...
 ARGS ?=

@@ -3,13 +3,13 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-go lint fuzz bench idle demo deb clean
+.PHONY: help setup build test test-go lint bench idle demo deb clean
 
 VERSION = $(shell scripts/version)
 LDFLAGS = -X main.version=$(VERSION)
 # The environment of ROS 2 and of the tools that tests use, as scripts/setup wrote it.
 ENVIRONMENT = source .cache/ros.env && source .cache/tools.env
-TEST_TIMEOUT ?= 30m
+TEST_TIMEOUT ?= 15m
 # For example: make test PACKAGES=./agent/internal/engine ARGS='-run Kill -v'
 PACKAGES ?= ./...
 ARGS ?=
@@ -36,9 +36,6 @@ test-go: ## run the tests that need Go alone
 
 lint: setup ## check Go (with and without ROS 2), shell and Python
 	@scripts/lint
-
-fuzz: ## fuzz every parser of outside bytes, each for FUZZTIME=20s; FUZZ=name chooses
-	@scripts/fuzz
 
 bench: build ## compare the agent's flasher with esptool against the same simulator
 	@$(ENVIRONMENT) && scripts/bench

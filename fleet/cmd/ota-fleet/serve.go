@@ -17,6 +17,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/fleet/internal/api"
 	"github.com/robot-platform/robot-ota/fleet/internal/certs"
+	"github.com/robot-platform/robot-ota/fleet/internal/ingest"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
 )
 
@@ -104,7 +105,10 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) (err e
 	defer stop()
 	beside.Go(func() { prune(ctx, s, log) })
 	beside.Go(func() { followIncidents(ctx, s, log) })
-	return answer(ctx, server(api.New(cfg, api.FromStore(s), log), pair.Config(), log), l, log)
+	take := ingest.New(ingest.Config{Adopt: cfg.Identity == api.IdentityOptional, Now: time.Now}, s, log)
+	back := api.FromStore(s)
+	back.Reports = take
+	return answer(ctx, server(api.New(cfg, back, log), pair.Config(), log), l, log)
 }
 
 // config is the interface's, or what is wrong with the options.

@@ -58,10 +58,12 @@ func layers() []layer {
 		// Puts adapters together, to one port of the engine and to the doctor's checks; commands import it, nothing else does.
 		{name: "assembly", paths: []string{"agent/internal/esp32", "agent/internal/doctor/check"},
 			may: append([]string{"engine", "adapter", "transport", "shared"}, core...)},
+		// Robots in one process for the fleet side to be tried with: the agent's cores, and the words that it has for the fleet.
+		{name: "simulated robots", paths: []string{"agent/simulated"}, may: append([]string{"adapter"}, core...)},
 		{name: "shared", paths: []string{"internal/..."}, except: []string{"internal/rosmsgs/...", "internal/rcl"}, may: firmware},
-		{name: "fleet core", paths: []string{"fleet/internal/release", "fleet/internal/rollout"}, may: []string{"firmware", "fleet core"}, pure: true},
+		{name: "fleet core", paths: []string{"fleet/internal/release", "fleet/internal/figures", "fleet/internal/rollout"}, may: []string{"firmware", "fleet core"}, pure: true},
 		{name: "fleet store", paths: []string{"fleet/internal/store/..."}, may: []string{"firmware", "fleet core", "shared"}},
-		{name: "fleet adapter", paths: []string{"fleet/internal/..."}, except: []string{"fleet/internal/release", "fleet/internal/rollout", "fleet/internal/store/..."},
+		{name: "fleet adapter", paths: []string{"fleet/internal/..."}, except: []string{"fleet/internal/release", "fleet/internal/figures", "fleet/internal/rollout", "fleet/internal/store/..."},
 			may: []string{"firmware", "fleet core", "fleet store", "shared"}},
 		{name: "simulator", paths: []string{"sim/..."}, except: []string{"sim/cmd/...", "sim/robot/ros/..."},
 			may: []string{"simulator"}},
@@ -69,7 +71,7 @@ func layers() []layer {
 			may: []string{"simulator", "bindings"}, cgo: true},
 		{name: "command", paths: []string{"agent/cmd/...", "agent/bench", "fleet/cmd/...", "firmware/cmd/...", "sim/cmd/..."},
 			may: []string{"firmware", "core", "engine", "assembly", "adapter", "transport", "ros adapter", "shared", "fleet core", "fleet store", "fleet adapter", "simulator",
-				"simulator's ros adapter", "command"}},
+				"simulator's ros adapter", "simulated robots", "command"}},
 		{name: "project", paths: []string{"tests/..."}},
 	}
 }

@@ -3,13 +3,13 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-go rehearse lint bench idle demo deb clean
+.PHONY: help setup build test test-go lint fuzz bench idle demo deb clean
 
 VERSION = $(shell scripts/version)
 LDFLAGS = -X main.version=$(VERSION)
 # The environment of ROS 2 and of the tools that tests use, as scripts/setup wrote it.
 ENVIRONMENT = source .cache/ros.env && source .cache/tools.env
-TEST_TIMEOUT ?= 15m
+TEST_TIMEOUT ?= 30m
 # For example: make test PACKAGES=./agent/internal/engine ARGS='-run Kill -v'
 PACKAGES ?= ./...
 ARGS ?=
@@ -34,11 +34,11 @@ test: setup ## run all tests, those against ROS 2 and esptool included
 test-go: ## run the tests that need Go alone
 	go test -timeout $(TEST_TIMEOUT) $(ARGS) $(PACKAGES)
 
-rehearse: ## take 1,000 seeded rollouts through their gates, of a harmless and of a harmful release
-	@ROBOT_OTA_REHEARSALS=1000 go test ./fleet/internal/rollout -count=1 -run Rehearse -v | grep -v '^='
-
 lint: setup ## check Go (with and without ROS 2), shell and Python
 	@scripts/lint
+
+fuzz: ## fuzz every parser of outside bytes, each for FUZZTIME=20s; FUZZ=name chooses
+	@scripts/fuzz
 
 bench: build ## compare the agent's flasher with esptool against the same simulator
 	@$(ENVIRONMENT) && scripts/bench

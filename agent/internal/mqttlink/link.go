@@ -145,7 +145,7 @@ func (l *Link) follow(ctx context.Context, e Engine, m message) bool {
 	a, bad := judge(m, situation{now: now, sku: l.cfg.SKU, status: e.Status(), known: l.seen.find})
 	if bad == nil {
 		var job string
-		if job, bad = l.act(ctx, e, a); bad == nil {
+		if job, bad = act(ctx, e, a); bad == nil {
 			l.log.Info("command followed", "command", m.verb, "id", a.command.id, "job", job)
 			l.tell(followed(m, a.command, job, now))
 			if err := l.seen.add(known{Key: a.key, Job: job, At: now}); err != nil {
@@ -166,7 +166,7 @@ func (l *Link) follow(ctx context.Context, e Engine, m message) bool {
 }
 
 // act lets the engine do it.
-func (l *Link) act(ctx context.Context, e Commands, a action) (string, *refusal) {
+func act(ctx context.Context, e Commands, a action) (string, *refusal) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	var job string

@@ -27,7 +27,7 @@ Robots have keys of their own: ota-fleet keyring changes those. The keys that a
 keyring document adds are known here as well, those that it revokes are revoked.`,
 		Args: cobra.NoArgs,
 	}
-	cmd.AddCommand(keyAddCommand(), keyListCommand(), keyRevokeCommand())
+	cmd.AddCommand(keyAddCommand(), keyListCommand(), keyRevokeCommand(), compromiseCommand())
 	return cmd
 }
 

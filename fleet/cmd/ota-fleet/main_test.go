@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -45,7 +46,8 @@ func TestMain(m *testing.M) {
 			defer stop()
 			os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 		},
-		"says": says,
+		"says":  says,
+		"holds": holds,
 		// damage DIR: each file in it has one byte afterwards.
 		"damage": func() {
 			files, _ := filepath.Glob(filepath.Join(os.Args[1], "*"))
@@ -64,15 +66,37 @@ func says() {
 	if err != nil {
 		panic(err)
 	}
-	state := store.RobotState{Version: v, Online: true, Received: time.Now()}
-	if len(os.Args) > 4 {
-		state.JobID, state.JobState, state.JobTarget = "job-1", os.Args[4], os.Args[5]
+	reports(func(state *store.RobotState) {
+		if state.Version = v; len(os.Args) > 4 {
+			state.JobID, state.JobState, state.JobTarget = "job-1", os.Args[4], os.Args[5]
+		}
+	})
+}
+
+// holds DIR ROBOT KEYRING PUBLIC: a robot reports its keyring and the key that
+// its firmware embeds.
+func holds() {
+	keyring, err := strconv.ParseUint(os.Args[3], 10, 64)
+	if err != nil {
+		panic(err)
 	}
+	keys, err := readKeys(os.Args[4:])
+	if err != nil {
+		panic(err)
+	}
+	reports(func(state *store.RobotState) { state.Keyring, state.SigningKey = keyring, keys[0].ID })
+}
+
+// reports lets the robot of the command line report itself.
+func reports(set func(*store.RobotState)) {
+	state := store.RobotState{Online: true, Received: time.Now()}
+	set(&state)
 	ctx := context.Background()
 	s, err := store.Open(ctx, store.Options{Dir: os.Args[1], Now: time.Now})
-	if err == nil {
-		err = s.Update(ctx, "says", func(tx *store.Tx) error { return tx.SetState(ctx, os.Args[2], state) })
+	if err != nil {
+		panic(err)
 	}
+	err = s.Update(ctx, "reports", func(tx *store.Tx) error { return tx.SetState(ctx, os.Args[2], state) })
 	if err := errors.Join(err, s.Close()); err != nil {
 		panic(err)
 	}
@@ -116,7 +140,7 @@ func makeKeyrings(dir string, key, other *ecdsa.PrivateKey) error {
 }
 
 // makeImages writes pub.der, other.der, keyrings and signed images: VERSION.bin for any
-// SKU, standard.bin and forged.bin.
+// SKU, standard.bin, forged.bin, and other.bin, which the other key signed.
 func makeImages(dir string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -136,6 +160,13 @@ func makeImages(dir string) error {
 		}
 	}
 	if err := makeKeyrings(dir, key, other); err != nil {
+		return err
+	}
+	b, err := image.Sign(imagetest.App(imagetest.Options{Version: "0.2.4"}), other)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "other.bin"), b, 0o600); err != nil {
 		return err
 	}
 	for name, o := range map[string]imagetest.Options{

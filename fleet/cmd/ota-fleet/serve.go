@@ -10,14 +10,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/robot-platform/robot-ota/fleet/internal/api"
 	"github.com/robot-platform/robot-ota/fleet/internal/certs"
-	"github.com/robot-platform/robot-ota/fleet/internal/ingest"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
 )
 
@@ -40,6 +38,7 @@ type serveOptions struct {
 	certs                          certs.Files
 	identity, logFormat            string
 	downloads                      int
+	people                         people
 }
 
 func serveCommand() *cobra.Command {
@@ -71,6 +70,7 @@ Several servers may share one PostgreSQL (--db) and one folder of artifacts.`,
 	f.StringVar(&o.publicURL, "public-url", "", "https address under which robots or a CDN reach this server; empty: the one that they ask")
 	f.StringVar(&o.artifactURL, "artifact-url", "", "https address of an object store or CDN that has the artifacts, each under its SHA-256: downloads are sent on to it")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json, on standard error")
+	o.people.flags(cmd)
 	need(cmd, "tls-cert", "tls-key")
 	return cmd
 }
@@ -99,16 +99,22 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) (err e
 		return fmt.Errorf("--listen %s: %w", o.listen, err)
 	}
 	fmt.Fprintf(stdout, "listening on https://%s\n", l.Addr())
-	var beside sync.WaitGroup
-	defer beside.Wait()
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	beside.Go(func() { prune(ctx, s, log) })
-	beside.Go(func() { followIncidents(ctx, s, log) })
-	take := ingest.New(ingest.Config{Adopt: cfg.Identity == api.IdentityOptional, Now: time.Now}, s, log)
-	back := api.FromStore(s)
-	back.Reports = take
-	return answer(ctx, server(api.New(cfg, back, log), pair.Config(), log), l, log)
+	ctx, stop := context.WithCancelCause(ctx)
+	also := &beside{store: s, certs: o.certs, log: log, stdout: stdout, fail: stop}
+	defer also.Wait()
+	defer stop(nil)
+	if err := also.serveDashboard(ctx, o.people.dashboard); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	also.Go(func() { prune(ctx, s, log) })
+	also.Go(func() { followIncidents(ctx, s, log) })
+	if err := answer(ctx, server(api.New(cfg, api.FromStore(s), log), pair.Config(), log), l, log); err != nil {
+		return err
+	}
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause // of what ended it
+	}
+	return nil
 }
 
 // config is the interface's, or what is wrong with the options.

@@ -41,7 +41,14 @@ func (s *Service) Follow(ctx context.Context, fence Fence) error {
 
 // FollowOne is Follow for one incident.
 func (s *Service) FollowOne(ctx context.Context, fence Fence, incident string) error {
-	robots, err := s.due(ctx, incident)
+	i, err := s.store.Incident(ctx, incident)
+	if err == nil && i.Kind == KindKeyCompromise {
+		err = s.followKey(ctx, fence, incident)
+	}
+	var robots []string
+	if err == nil {
+		robots, err = s.due(ctx, incident)
+	}
 	for part := range slices.Chunk(robots, s.batch) {
 		if err != nil {
 			break

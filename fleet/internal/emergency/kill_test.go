@@ -12,19 +12,22 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/robot-platform/robot-ota/fleet/internal/release"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
 	"github.com/robot-platform/robot-ota/fleet/internal/store/storetest"
 )
 
 // Environment of a process of the kill test: its folder and database, and the
-// point of a transaction, counted from 1, at which it dies; 0: none.
+// point of a transaction, counted from 1, at which it dies; 0: none. With a key
+// it replaces that, and otherwise calls a release back.
 const (
 	envDir = "EMERGENCY_TEST_DIR"
 	envDB  = "EMERGENCY_TEST_DB"
 	envDie = "EMERGENCY_TEST_DIE"
+	envKey = "EMERGENCY_TEST_KEY"
 )
 
-// serveScript calls a release back, as command, server and robots together.
+// serveScript is the main function of such a process.
 func serveScript() int {
 	die, _ := strconv.Atoi(os.Getenv(envDie))
 	n := 0
@@ -35,8 +38,12 @@ func serveScript() int {
 			select {} // it takes a moment
 		}
 	}})
-	if err == nil {
-		err = script(context.Background(), s)
+	switch key := os.Getenv(envKey); {
+	case err != nil:
+	case key != "":
+		err = replaceKey(context.Background(), s, key)
+	default:
+		err = callBack(context.Background(), s)
 	}
 	if err != nil {
 		fmt.Println(err)
@@ -45,7 +52,34 @@ func serveScript() int {
 	return 0
 }
 
-func script(ctx context.Context, s *store.Store) error {
+// replaceKey finds the keyring, the releases and all robots but one ready.
+func replaceKey(ctx context.Context, s *store.Store, key string) error {
+	e := New(s, storetest.Noon)
+	if _, err := s.Incident(ctx, KeyIncident(key)); err != nil {
+		if _, err := e.Compromised(ctx, "ann", key, "stolen"); err != nil {
+			return err
+		}
+	}
+	if err := e.Follow(ctx, NoFence); err != nil {
+		return err
+	}
+	status, err := e.KeyStatus(ctx, key)
+	if err != nil {
+		return err
+	}
+	if status.Left > 0 {
+		if err := e.Except(ctx, "ann", key, "scrapped", status.Without[0].Robot); err != nil {
+			return err
+		}
+	}
+	if status.Next == "" {
+		return nil
+	}
+	return e.Replaced(ctx, "ann", key)
+}
+
+// callBack is command, server and robots together.
+func callBack(ctx context.Context, s *store.Store) error {
 	e := New(s, storetest.Noon)
 	e.batch = 1
 	all, err := s.Incidents(ctx, false)
@@ -89,10 +123,10 @@ func script(ctx context.Context, s *store.Store) error {
 	return e.Close(ctx, "ann", id, "")
 }
 
-func life(t *testing.T, env storetest.Env, die int) (string, bool) {
+func life(t *testing.T, env storetest.Env, key string, die int) (string, bool) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), envDir+"="+env.Dir, envDB+"="+env.DB, envDie+"="+strconv.Itoa(die))
+	cmd.Env = append(os.Environ(), envDir+"="+env.Dir, envDB+"="+env.DB, envDie+"="+strconv.Itoa(die), envKey+"="+key)
 	out, err := cmd.CombinedOutput()
 	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	switch {
@@ -135,49 +169,81 @@ func outcome(t *testing.T, env storetest.Env) string {
 	return string(must(json.MarshalIndent(all, "", " ")))
 }
 
-// A process dies in each transaction of a call-back, before it counts and
-// after, one death after the other. In the end there is what there is when
-// nobody dies: nothing doubled, nothing skipped.
-func TestKilledAtEveryTransaction(t *testing.T) {
+// deaths lets a process die in each transaction, before it counts and after, one
+// death after the other. In the end there is what there is when nobody dies:
+// nothing doubled, nothing skipped.
+func deaths(t *testing.T, env storetest.Env, key string, scene func(*testing.T, storetest.Env), transactions ...string) string {
+	t.Helper()
+	calm := storetest.SQLite
+	if env.DB != "" {
+		calm = storetest.Postgres
+	}
+	quiet := calm(t)
+	scene(t, quiet)
+	if said, whole := life(t, quiet, key, 0); !whole {
+		t.Fatalf("it died: %s", said)
+	}
+	want := outcome(t, quiet)
+	scene(t, env)
+	died := map[string]int{}
+	for i, point := 0, 1; ; i++ {
+		if i > 200 {
+			t.Fatal("it comes to no end")
+		}
+		said, whole := life(t, env, key, point)
+		if whole {
+			break
+		}
+		died[strings.TrimSpace(said)]++
+		if point++; point > 2 { // before its first commit a life changed nothing: the next one dies after it
+			point = 1
+		}
+	}
+	if got := outcome(t, env); got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+	t.Log(died)
+	for _, name := range transactions {
+		for _, when := range []string{"before", "after"} {
+			if died[fmt.Sprintf("died %s %q", when, name)] == 0 {
+				t.Errorf("nobody died %s %s", when, name)
+			}
+		}
+	}
+	return want
+}
+
+func TestCallBackKilledAtEveryTransaction(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, env storetest.Env) {
-		calm := storetest.SQLite
-		if env.DB != "" {
-			calm = storetest.Postgres
+		end := deaths(t, env, "", scene, "halt", "rollback", "follow", "close")
+		if n := strings.Count(end, `"complied": "`); n != 4 {
+			t.Errorf("%d commands were complied with:\n%s", n, end)
 		}
-		quiet := calm(t)
-		scene(t, quiet)
-		if said, whole := life(t, quiet, 0); !whole {
-			t.Fatalf("it died: %s", said)
-		}
-		want := outcome(t, quiet)
-		if n := strings.Count(want, `"complied": "`); n != 4 {
-			t.Fatalf("%d commands were complied with:\n%s", n, want)
-		}
-		scene(t, env)
-		deaths := map[string]int{}
-		for i, point := 0, 1; ; i++ {
-			if i > 200 {
-				t.Fatal("it comes to no end")
-			}
-			said, whole := life(t, env, point)
-			if whole {
-				break
-			}
-			deaths[strings.TrimSpace(said)]++
-			if point++; point > 2 { // before its first commit a life changed nothing: the next one dies after it
-				point = 1
-			}
-		}
-		if got := outcome(t, env); got != want {
-			t.Errorf("got %s\nwant %s", got, want)
-		}
-		t.Log(deaths)
-		for _, name := range []string{"halt", "rollback", "follow", "close"} {
-			for _, when := range []string{"before", "after"} {
-				if deaths[fmt.Sprintf("died %s %q", when, name)] == 0 {
-					t.Errorf("nobody died %s %s", when, name)
+	})
+}
+
+func TestKeyKilledAtEveryTransaction(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, env storetest.Env) {
+		old, fresh := signers[0].Public.ID, signers[1].Public.ID
+		end := deaths(t, env, old, func(t *testing.T, env storetest.Env) {
+			t.Helper()
+			s := env.Open(t)
+			fleet(t, s)
+			start(t, s)
+			offer(t, s, 2, strings.Repeat("0", 16), old)
+			for _, sku := range []string{"basic", "standard"} {
+				r := of(sku, "0.2.2", 7, release.Stable)
+				r.Key = fresh
+				if err := s.Publish(t.Context(), file(7), []release.Release{r}); err != nil {
+					t.Fatal(err)
 				}
 			}
+			for _, id := range []string{"r1", "r2", "r3", "b1"} {
+				says(t, s, id, has(2, fresh))
+			}
+		}, "key compromised", "follow", "except", "key replaced")
+		if !strings.Contains(end, "ann: the old private key is destroyed") {
+			t.Errorf("in the end:\n%s", end)
 		}
 	})
 }

@@ -3,7 +3,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-go lint fuzz bench idle demo deb clean
+.PHONY: help setup build test test-go rehearse lint fuzz bench idle demo deb clean
 
 VERSION = $(shell scripts/version)
 LDFLAGS = -X main.version=$(VERSION)
@@ -33,6 +33,9 @@ test: setup ## run all tests, those against ROS 2 and esptool included
 
 test-go: ## run the tests that need Go alone
 	go test -timeout $(TEST_TIMEOUT) $(ARGS) $(PACKAGES)
+
+rehearse: ## take 1,000 seeded rollouts through their gates, of a harmless and of a harmful release
+	@ROBOT_OTA_REHEARSALS=1000 go test ./fleet/internal/rollout -count=1 -run Rehearse -v | grep -v '^='
 
 lint: setup ## check Go (with and without ROS 2), shell and Python
 	@scripts/lint

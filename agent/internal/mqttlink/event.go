@@ -1,6 +1,7 @@
 package mqttlink
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -59,9 +60,10 @@ type Event struct {
 // Online is the retained message on ota/online. Stamp is of the connection: the
 // same in its beginning, its farewell and its last will.
 type Online struct {
-	Online  bool      `json:"online"`
-	Reason  string    `json:"reason,omitempty"` // stopped, connection_lost
-	Agent   string    `json:"agent,omitempty"`  // version of this program
+	Online bool   `json:"online"`
+	Reason string `json:"reason,omitempty"` // stopped, connection_lost
+	Agent  string `json:"agent,omitempty"`  // version of this program
+	// At is when it was said; of the last will, when the connection began.
 	At      time.Time `json:"at,omitzero"`
 	RobotID string    `json:"robot_id"`
 	Stamp
@@ -69,8 +71,9 @@ type Online struct {
 
 // Bounds of what an event repeats.
 const (
-	maxEvidence = 50   // entries
-	maxText     = 1000 // runes of each entry and of Text
+	maxEvidence = 50       // entries
+	maxText     = 1000     // runes of each entry and of Text
+	maxLines    = 32 << 10 // bytes of all entries: the fleet takes 64 KiB
 )
 
 // transition tells a step that changed the state or the job; false: it did
@@ -94,10 +97,23 @@ func transition(before, after update.Job, cause string, now time.Time) (Event, b
 	if f := after.Failure; f != nil {
 		e.Code, e.Text = f.Code, short(f.Text)
 	}
-	for _, line := range after.Evidence[max(0, len(after.Evidence)-maxEvidence):] {
-		e.Evidence = append(e.Evidence, short(line))
-	}
+	e.Evidence = latest(after.Evidence)
 	return e, true
+}
+
+// latest are the last lines, as far as there is room for them.
+func latest(evidence []string) []string {
+	var out []string
+	room := maxLines
+	for _, line := range slices.Backward(evidence) {
+		line = short(line)
+		if room -= len(line); room < 0 || len(out) == maxEvidence {
+			break
+		}
+		out = append(out, line)
+	}
+	slices.Reverse(out)
+	return out
 }
 
 // followed tells that a command took effect.

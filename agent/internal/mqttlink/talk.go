@@ -77,7 +77,7 @@ func (l *Link) converse(ctx context.Context, e Engine) error {
 	defer wg.Wait()
 	defer cancel()
 	arrivals := make(chan delivery, waiting)
-	connection := Online{RobotID: l.cfg.RobotID, Stamp: l.stamps.next()}
+	connection := Online{RobotID: l.cfg.RobotID, Stamp: l.stamps.next(), At: time.Now()}
 	will := connection
 	will.Reason = "connection_lost"
 	s, err := l.dial(run, func(d delivery) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/fleet/internal/api"
 	"github.com/robot-platform/robot-ota/fleet/internal/certs"
+	"github.com/robot-platform/robot-ota/fleet/internal/ingest"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
 )
 
@@ -108,7 +109,10 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) (err e
 	}
 	also.Go(func() { prune(ctx, s, log) })
 	also.Go(func() { followIncidents(ctx, s, log) })
-	if err := answer(ctx, server(api.New(cfg, api.FromStore(s), log), pair.Config(), log), l, log); err != nil {
+	take := ingest.New(ingest.Config{Adopt: cfg.Identity == api.IdentityOptional, Now: time.Now}, s, log)
+	back := api.FromStore(s)
+	back.Reports = take
+	if err := answer(ctx, server(api.New(cfg, back, log), pair.Config(), log), l, log); err != nil {
 		return err
 	}
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {

@@ -108,8 +108,8 @@ type Check struct {
 
 // Test is a statistical test with its numbers.
 type Test struct {
-	// Method is rank_sum, outliers, fisher, binomial, newcombe, non_inferiority
-	// or power.
+	// Method is rank_sum, extremes, outliers, fisher, binomial, newcombe,
+	// non_inferiority or power.
 	Method string `json:"method"`
 	// Treated and Control are the numbers of robots compared (of a binomial
 	// test: updates), TreatedHits and ControlHits how many of them show what is counted.

@@ -104,7 +104,7 @@ func (s State) advance(code Code, now time.Time, text string) (State, Decision) 
 	d := s.decision(Advance, code, now, text+"; the stage "+string(next)+" has its turn")
 	d.To = next
 	s.Phase, s.Stage, s.Opened, s.Filled, s.Asked = Running, next, now, time.Time{}, time.Time{}
-	s.Looks, s.NextLook = 0, time.Time{}
+	s.Looks, s.NextLook, s.Tests = 0, time.Time{}, nil
 	if s.Split.IsZero() {
 		s.Split = now
 	}

@@ -99,6 +99,8 @@ type Limits struct {
 	// Detect is the share of harmed robots that a gate has to notice with the
 	// probability Power.
 	Detect, Power float64
+	// Away is for how long a robot may not be heard of before nobody waits for it.
+	Away time.Duration
 	// Coverage is the share of its watch of which a robot has to have reported
 	// for its report to count.
 	Coverage float64
@@ -129,7 +131,7 @@ func Default() Plan {
 			Full:     Step{Share: 1, Watch: day, Patience: 14 * day},
 		},
 		Limits: Limits{
-			FailureRate: 0.01, FalseAlarms: 0.05, Detect: 0.10, Power: 0.95, Coverage: 0.5,
+			FailureRate: 0.01, FalseAlarms: 0.05, Detect: 0.10, Power: 0.95, Away: 13 * time.Hour, Coverage: 0.5,
 			TopicMargin: 0.05, DrainMargin: 0.10, SafetyMargin: 0.05,
 		},
 	}
@@ -179,6 +181,9 @@ func (p Plan) checkSteps() error {
 }
 
 func (l Limits) check() error {
+	if l.Away < minWatch || l.Away > maxWatch {
+		return fmt.Errorf("%w: limits.away: %v is not from %v to %v", ErrPlan, l.Away, minWatch, maxWatch)
+	}
 	for _, limit := range []struct {
 		name            string
 		value, from, to float64

@@ -54,7 +54,8 @@ func (s *Step) fields() []strictjson.Field {
 func (l *Limits) fields() []strictjson.Field {
 	return []strictjson.Field{
 		{Name: "failure_rate", Into: &l.FailureRate}, {Name: "false_alarms", Into: &l.FalseAlarms},
-		{Name: "detect", Into: &l.Detect}, {Name: "power", Into: &l.Power}, {Name: "coverage", Into: &l.Coverage},
+		{Name: "detect", Into: &l.Detect}, {Name: "power", Into: &l.Power},
+		{Name: "away", Into: (*span)(&l.Away)}, {Name: "coverage", Into: &l.Coverage},
 		{Name: "topic_margin", Into: &l.TopicMargin}, {Name: "drain_margin", Into: &l.DrainMargin}, {Name: "safety_margin", Into: &l.SafetyMargin},
 	}
 }

@@ -48,6 +48,8 @@ type State struct {
 	Passed []Passage `json:"passed,omitempty"`
 	// Ended is when it was halted or became stable.
 	Ended time.Time `json:"ended,omitzero"`
+	// Tests are what the stage's gate found when it looked last.
+	Tests []Check `json:"tests,omitempty"`
 	// Latest is what was decided last, waiting included.
 	Latest Decision `json:"latest,omitzero"`
 }

@@ -128,6 +128,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer close(e.ended)
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // a panic must end the agent, not wait for what goes on
 	defer e.stop()
 	defer e.again.Stop()
 	e.recall()
@@ -211,10 +213,10 @@ func (e *Engine) step(next update.Memory, ev update.Event) {
 		}
 		e.log.Info("update", attrs...)
 	}
-	e.board.set(next)
 	if o := e.ports.Observer; o != nil {
 		o.Stepped(before, next, fmt.Sprintf("%T", ev))
 	}
+	e.board.set(next)
 }
 
 // start ends the effect that goes on and begins another.

@@ -36,3 +36,39 @@ func TestObserverMissesNoStep(t *testing.T) {
 		}
 	})
 }
+
+// early notes what Status says when a step is told.
+type early struct {
+	status func() update.Status
+	faults *[]string
+}
+
+func (o early) Stepped(before, after update.Memory, _ string) {
+	if s := o.status(); before.Job.State != after.Job.State && s.State != before.Job.State {
+		*o.faults = append(*o.faults, string(s.State)+" is told before the step to it")
+	}
+}
+
+// TestStatusComesAfterTheStep: whoever writes the steps down has done so before
+// anybody can read of one.
+func TestStatusComesAfterTheStep(t *testing.T) {
+	var e *engine.Engine // nil in the step of the start
+	var faults []string
+	enliven(t, func(r *rig, _ <-chan struct{}) engine.Ports {
+		p := plain(r)
+		p.Observer = early{func() update.Status {
+			if e == nil {
+				return update.Status{State: update.Idle}
+			}
+			return e.Status()
+		}, &faults}
+		return p
+	}, func(t *testing.T, _ *rig, running *engine.Engine) {
+		e = running
+		trigger(t, e)
+		wait(t, e, update.Observing)
+	})
+	if len(faults) > 0 {
+		t.Error(faults)
+	}
+}

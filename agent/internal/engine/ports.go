@@ -99,7 +99,7 @@ type Journal interface {
 // Observer hears of every step, in order and from one goroutine. The news of
 // Status may be coalesced; this is for who must not miss one.
 type Observer interface {
-	// Stepped comes after the step was saved, or could not be. event names its
-	// cause. It holds the engine up: a short write is all that it may wait for.
+	// Stepped comes after the step was saved, or could not be, and before Status
+	// tells of it. event names its cause. It holds the engine up: a short write is all that it may wait for.
 	Stepped(before, after update.Memory, event string)
 }

@@ -39,5 +39,5 @@
 // lost connection came between is known by its id, or by its content. Events
 // are written to disk when they happen and leave it when the broker has
 // acknowledged them: they arrive in order and at least once, and Event.ID
-// tells a second copy.
+// tells a second copy. The status is told after the events that led to it.
 package mqttlink

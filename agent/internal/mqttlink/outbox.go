@@ -41,7 +41,7 @@ type outbox struct {
 	starts uint64 // of the agent, this one included
 	next   uint64 // sequence number of the next event
 	lost   uint64
-	last   update.Job // state and id alone: of the last transition told
+	last   update.Job // id, state and since when alone: of the last transition told
 	events []Event    // oldest first
 	file   *os.File
 	size   int64
@@ -118,7 +118,7 @@ func (o *outbox) take(e Event) {
 	o.events = append(o.events, e)
 	o.next = max(o.next, e.Seq+1)
 	if e.Kind == KindTransition {
-		o.last = update.Job{ID: e.JobID, State: e.To}
+		o.last = update.Job{ID: e.JobID, State: e.To, Since: e.At}
 	}
 	verdicts := 0
 	for _, e := range o.events {
@@ -181,7 +181,8 @@ func (o *outbox) first() (Event, bool) {
 	return e, true
 }
 
-// latest is the job and state that the last transition led to.
+// latest is the job and state that the last transition led to, and when; that
+// is zero where it was acknowledged before this start.
 func (o *outbox) latest() update.Job {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/robot-platform/robot-ota/agent/internal/update"
 )
 
 // When to try again, and how often to speak.
@@ -126,7 +128,9 @@ func (l *Link) announce(ctx context.Context, s session, o Online) error {
 	return s.publish(ctx, "ota/online", true, raw)
 }
 
-// speak says everything there is to say until the connection or ctx ends.
+// speak says everything there is to say until the connection or ctx ends. A
+// status comes after the events that led to it: who hears both sees a robot go
+// from state to state, also after a time without a connection.
 func (l *Link) speak(ctx context.Context, s session, e State, o Online) error {
 	news, stop := e.News()
 	defer stop()
@@ -143,17 +147,9 @@ func (l *Link) speak(ctx context.Context, s session, e State, o Online) error {
 	defer tick.Stop()
 	told := teller{stamps: l.stamps, census: l.census}
 	for {
-		next, err := told.status(ctx, s, l.status(e.Status()), time.Now())
+		next, err := l.say(ctx, s, e, &told)
 		if err != nil {
 			return err
-		}
-		if err := told.health(ctx, s, time.Now()); err != nil {
-			return err
-		}
-		if again, err := l.send(ctx, s); err != nil {
-			return err
-		} else if again {
-			continue
 		}
 		tick.Reset(next)
 		select {
@@ -166,6 +162,34 @@ func (l *Link) speak(ctx context.Context, s session, e State, o Online) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// say sends the events and then the status and the health; next is when to look
+// again at the latest.
+func (l *Link) say(ctx context.Context, s session, e State, told *teller) (next time.Duration, err error) {
+	status := l.status(e.Status()) // before the look at the outbox, which knows of it earlier
+	for again := true; again; {
+		if again, err = l.send(ctx, s); err != nil {
+			return 0, err
+		}
+		if again {
+			status = l.status(e.Status())
+		}
+	}
+	next = pace
+	if !l.behind(status.Status, time.Now()) { // else it is about to change, with news
+		if next, err = told.status(ctx, s, status, time.Now()); err != nil {
+			return 0, err
+		}
+	}
+	return next, told.health(ctx, s, time.Now())
+}
+
+// behind says that a status is older than an event that was told a moment ago:
+// the engine writes its steps down before it shows them.
+func (l *Link) behind(s update.Status, now time.Time) bool {
+	last := l.outbox.latest()
+	return now.Sub(last.Since) < pace && (last.ID != s.JobID || last.State != s.State)
 }
 
 // send sends the oldest event; false: there is none.

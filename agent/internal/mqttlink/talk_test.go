@@ -379,3 +379,47 @@ func TestStampsRise(t *testing.T) {
 		}
 	}
 }
+
+// TestAStatusComesAfterItsEvents: over connections that end and begin anew at
+// any moment, nobody hears of a state before the transition that led to it.
+func TestAStatusComesAfterItsEvents(t *testing.T) {
+	a := &air{}
+	aloft(t, a, func(t *testing.T, l *Link, e *fake) {
+		states := update.States()[1:]
+		before := update.Job{State: update.Idle}
+		for i := range 200 {
+			after := update.Job{ID: "job", State: states[i%len(states)]}
+			l.Stepped(update.Memory{Job: before}, update.Memory{Job: after}, "x")
+			e.set(func(s *update.Status) { s.JobID, s.State = after.ID, after.State })
+			before = after
+			switch i % 7 {
+			case 2:
+				a.set(func() { a.fail = errGone; a.open.end() })
+			case 5:
+				a.set(func() { a.fail = nil })
+			}
+			time.Sleep(time.Duration(i%5) * 40 * time.Second)
+		}
+		a.set(func() { a.fail = nil })
+		time.Sleep(2 * maxWait)
+		last, statuses := update.Idle, 0
+		for _, s := range a.said {
+			var got struct{ State, To update.State }
+			if err := json.Unmarshal([]byte(s.payload), &got); err != nil {
+				t.Fatal(err)
+			}
+			switch s.topic {
+			case "ota/event":
+				last = got.To
+			case "ota/status":
+				statuses++
+				if got.State != last {
+					t.Errorf("a status of %s after the event of %s", got.State, last)
+				}
+			}
+		}
+		if last != before.State || statuses < 50 {
+			t.Errorf("%d statuses, the last of %s, want %s", statuses, last, before.State)
+		}
+	})
+}

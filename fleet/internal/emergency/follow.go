@@ -44,21 +44,8 @@ func (s *Service) FollowOne(ctx context.Context, fence Fence, incident string) e
 	i, err := s.store.Incident(ctx, incident)
 	if err == nil && i.Kind == KindKeyCompromise {
 		err = s.followKey(ctx, fence, incident)
-	}
-	var robots []string
-	if err == nil {
-		robots, err = s.due(ctx, incident)
-	}
-	for part := range slices.Chunk(robots, s.batch) {
-		if err != nil {
-			break
-		}
-		err = s.store.Update(ctx, "follow", func(tx *store.Tx) error {
-			if err := fence(ctx, tx); err != nil {
-				return err
-			}
-			return s.advance(ctx, tx, incident, part)
-		})
+	} else if err == nil {
+		err = s.followRelease(ctx, fence, incident)
 	}
 	if err != nil {
 		return fmt.Errorf("incident %s: %w", incident, err)
@@ -66,9 +53,35 @@ func (s *Service) FollowOne(ctx context.Context, fence Fence, incident string) e
 	return nil
 }
 
-// due lists the robots about which there is something to do.
-func (s *Service) due(ctx context.Context, incident string) ([]string, error) {
+func (s *Service) followRelease(ctx context.Context, fence Fence, incident string) error {
+	robots, p, err := s.due(ctx, incident)
+	if err != nil {
+		return err
+	}
+	fenced := func(f func(tx *store.Tx) error) error {
+		return s.store.Update(ctx, "follow", func(tx *store.Tx) error {
+			if err := fence(ctx, tx); err != nil {
+				return err
+			}
+			return f(tx)
+		})
+	}
+	for part := range slices.Chunk(robots, s.batch) {
+		if err := fenced(func(tx *store.Tx) error { return s.advance(ctx, tx, incident, part) }); err != nil {
+			return err
+		}
+	}
+	if r, _ := recordOf(p.Incident); !tellable(r.Complied, p) {
+		return nil
+	}
+	return fenced(func(tx *store.Tx) error { return tellComplied(ctx, tx, p) })
+}
+
+// due lists the robots about which there is something to do, and tells how far
+// all have come. Of an incident that is over, or not of a release, it lists none.
+func (s *Service) due(ctx context.Context, incident string) ([]string, Progress, error) {
 	var ids []string
+	var p Progress
 	err := s.store.View(ctx, func(from *store.Reader) error {
 		i, err := from.Incident(ctx, incident)
 		if err != nil {
@@ -83,10 +96,12 @@ func (s *Service) due(ctx context.Context, incident string) ([]string, error) {
 			return err
 		}
 		now := s.now()
-		err = eachOf(ctx, from, r.Targets, func(robot store.Robot, _ compat.Version) {
+		p.Incident = i
+		err = eachOf(ctx, from, r.Targets, func(robot store.Robot, bad compat.Version) {
 			if !stepOf(i, r, robot, told[robot.ID], now).empty() {
 				ids = append(ids, robot.ID)
 			}
+			p.add(robot, needOf(robot.State, bad), r.Rollback, told[robot.ID])
 			delete(told, robot.ID)
 		})
 		for _, gone := range slices.Sorted(maps.Keys(told)) { // robots that were removed
@@ -96,7 +111,43 @@ func (s *Service) due(ctx context.Context, incident string) ([]string, error) {
 		}
 		return err
 	})
-	return ids, err
+	return ids, p, err
+}
+
+// few robots are named in the time line, of more it tells the number.
+const few = 20
+
+// tellable says whether the time line is to tell of those who have complied:
+// each time that it were more, but of many robots only each twentieth part.
+func tellable(last int, p Progress) bool {
+	told := p.Complied + p.Left
+	return p.Complied > last && (p.Left == 0 || told <= few || (p.Complied-last)*20 >= told)
+}
+
+func tellComplied(ctx context.Context, tx *store.Tx, p Progress) error {
+	i, err := tx.Incident(ctx, p.Incident.ID)
+	if err != nil {
+		return err
+	}
+	r, _ := recordOf(i)
+	if r.Complied >= p.Complied || !i.Closed.IsZero() { // somebody else told it
+		return nil
+	}
+	r.Complied = p.Complied
+	if err := tx.SetIncidentData(ctx, i.ID, encoded(r)); err != nil {
+		return err
+	}
+	line := fmt.Sprintf("complied: %d of %d", p.Complied, p.Complied+p.Left)
+	if p.Complied <= few {
+		var robots []string
+		for _, robot := range p.Robots {
+			if robot.Reach == Complied {
+				robots = append(robots, robot.Robot)
+			}
+		}
+		line += ": " + some(robots)
+	}
+	return note(ctx, tx, i.ID, "", line)
 }
 
 // commandsOf are an incident's commands, by robot.
@@ -173,8 +224,8 @@ func apply(ctx context.Context, tx *store.Tx, robot string, next step) error {
 	return tx.Enqueue(ctx, next.enqueue...)
 }
 
-// chronicle is what a transaction did, by robot.
-type chronicle struct{ putBack, giveUp, complied, gone []string }
+// chronicle is whom a transaction told what.
+type chronicle struct{ putBack, giveUp, gone []string }
 
 func (c *chronicle) add(robot string, did step) {
 	for _, command := range did.enqueue {
@@ -184,9 +235,6 @@ func (c *chronicle) add(robot string, did step) {
 			c.giveUp = append(c.giveUp, robot)
 		}
 	}
-	if len(did.comply) > 0 {
-		c.complied = append(c.complied, robot)
-	}
 }
 
 func (c *chronicle) write(ctx context.Context, tx *store.Tx, incident string) error {
@@ -194,8 +242,7 @@ func (c *chronicle) write(ctx context.Context, tx *store.Tx, incident string) er
 		what   string
 		robots []string
 	}{
-		{"told to put it back", c.putBack}, {"told to give it up before it is installed", c.giveUp},
-		{"complied", c.complied}, {"not in the fleet any more", c.gone},
+		{"told to put it back", c.putBack}, {"told to give it up before it is installed", c.giveUp}, {"not in the fleet any more", c.gone},
 	} {
 		if len(line.robots) == 0 {
 			continue
@@ -204,21 +251,13 @@ func (c *chronicle) write(ctx context.Context, tx *store.Tx, incident string) er
 			return err
 		}
 	}
-	if len(c.complied)+len(c.gone) == 0 {
-		return nil
-	}
-	left, err := tx.Commands(ctx, store.CommandQuery{Incident: incident, Open: true})
-	if err != nil || len(left) > 0 {
-		return err
-	}
-	return note(ctx, tx, incident, "", "every robot that was told has complied")
+	return nil
 }
 
 // some names robots, the first few of many.
 func some(robots []string) string {
-	const most = 20
-	if n := len(robots); n > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(robots[:most], ", "), n-most)
+	if n := len(robots); n > few {
+		return fmt.Sprintf("%s and %d more", strings.Join(robots[:few], ", "), n-few)
 	}
 	return strings.Join(robots, ", ")
 }

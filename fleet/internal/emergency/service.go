@@ -46,6 +46,8 @@ type record struct {
 	Targets  []Target `json:"targets"`
 	Rollback bool     `json:"rollback"`
 	Rollouts []string `json:"rollouts,omitempty"` // that it halted
+	// Complied is how many robots the time line last said had complied.
+	Complied int `json:"complied,omitempty"`
 }
 
 // recordOf reads it; false: the incident is not one of this package's.

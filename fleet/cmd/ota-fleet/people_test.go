@@ -10,6 +10,7 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -121,13 +122,69 @@ func (s *serving) ask(t *testing.T, name, path string) (int, string) {
 	return resp.StatusCode, string(b)
 }
 
+// Metrics on the loopback address for everybody on it, and with a token where it is asked for.
+func TestServeMetrics(t *testing.T) {
+	t.Parallel()
+	s := serveHere(t, 1, "--metrics", "127.0.0.1:0", "--identity", "optional")
+	if status, _ := s.ask(t, "listening", "/v1/check?sku=standard&version=0.1.0"); status != http.StatusNoContent {
+		t.Fatalf("a check: %d", status)
+	}
+	if !strings.HasPrefix(s.at["metrics"], "http://127.0.0.1:") {
+		t.Fatalf("at %q", s.at["metrics"])
+	}
+	// A request is counted after it was answered.
+	const want = `ota_fleet_http_requests_total{code="204",method="GET",route="/v1/check"} 1`
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		status, text := s.ask(t, "metrics", "")
+		if status == 200 && strings.Contains(text, want) && strings.Contains(text, "ota_fleet_store_up 1") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d %s", status, text)
+		}
+	}
+	s.ended(t)
+}
+
+func TestServeMetricsElsewhere(t *testing.T) {
+	t.Parallel()
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("0123456789abcdef0123\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := serveHere(t, 1, "--metrics", ":0", "--metrics-token-file", token)
+	u, err := url.Parse(s.at["metrics"])
+	if err != nil || u.Scheme != "https" {
+		t.Fatal(s.at, err)
+	}
+	s.at["metrics"] = "https://127.0.0.1:" + u.Port() + u.Path
+	if status, text := s.ask(t, "metrics", ""); status != http.StatusUnauthorized || strings.Contains(text, "ota_fleet_robots") {
+		t.Errorf("without the token: %d %s", status, text)
+	}
+	s.url = s.at["metrics"]
+	if resp, body := s.get(t, "", "Authorization: Bearer 0123456789abcdef0123"); resp.StatusCode != 200 || !strings.Contains(string(body), "ota_fleet_store_up 1") {
+		t.Errorf("with it: %d %s", resp.StatusCode, body)
+	}
+}
+
 func TestServeWhatCannotListen(t *testing.T) {
 	t.Parallel()
 	l := &lab{dir: t.TempDir()}
 	l.do(t, "dev-cert", "--dir", l.file("tls"))
-	var said strings.Builder
-	code := run(t.Context(), []string{"serve", "--data", l.file("data"), "--tls-cert", l.file("tls/server.pem"), "--tls-key", l.file("tls/server-key.pem"), "--listen", "127.0.0.1:0", "--dashboard", "nowhere:x"}, io.Discard, &said)
-	if code != exitFailed || !strings.Contains(said.String(), "--dashboard nowhere:x: ") {
-		t.Errorf("%d %s", code, said.String())
+	if err := os.WriteFile(l.file("short"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, options := range map[string][]string{
+		"--dashboard nowhere:x: ":               {"--dashboard", "nowhere:x"},
+		"--metrics nowhere:x: ":                 {"--metrics", "nowhere:x"},
+		"so it takes --metrics-token-file":      {"--metrics", ":0"},
+		"--metrics-token-file: open ":           {"--metrics", ":0", "--metrics-token-file", l.file("missing")},
+		"want a token of 16 to 1024 characters": {"--metrics", ":0", "--metrics-token-file", l.file("short")},
+	} {
+		var said strings.Builder
+		args := append([]string{"serve", "--data", l.file("data"), "--tls-cert", l.file("tls/server.pem"), "--tls-key", l.file("tls/server-key.pem"), "--listen", "127.0.0.1:0"}, options...)
+		if code := run(t.Context(), args, io.Discard, &said); code != exitFailed || !strings.Contains(said.String(), want) {
+			t.Errorf("%v: %d %s", options, code, said.String())
+		}
 	}
 }

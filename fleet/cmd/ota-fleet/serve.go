@@ -16,6 +16,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/fleet/internal/api"
 	"github.com/robot-platform/robot-ota/fleet/internal/certs"
+	"github.com/robot-platform/robot-ota/fleet/internal/metrics"
 	"github.com/robot-platform/robot-ota/fleet/internal/ingest"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
 )
@@ -104,14 +105,18 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) (err e
 	also := &beside{store: s, certs: o.certs, log: log, stdout: stdout, fail: stop}
 	defer also.Wait()
 	defer stop(nil)
-	if err := also.serveDashboard(ctx, o.people.dashboard); err != nil {
+	m, err := metrics.New(s, time.Now, log)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	if err := errors.Join(also.serveDashboard(ctx, o.people.dashboard), also.serveMetrics(ctx, o.people, m)); err != nil {
 		return errors.Join(err, l.Close())
 	}
 	also.Go(func() { prune(ctx, s, log) })
 	also.Go(func() { followIncidents(ctx, s, log) })
 	take := ingest.New(ingest.Config{Adopt: cfg.Identity == api.IdentityOptional, Now: time.Now}, s, log)
 	back := api.FromStore(s)
-	back.Reports = take
+	back.Reports, back.Metrics = take, m
 	if err := answer(ctx, server(api.New(cfg, back, log), pair.Config(), log), l, log); err != nil {
 		return err
 	}
@@ -175,10 +180,16 @@ func server(h http.Handler, cfg *tls.Config, log *slog.Logger) *http.Server {
 	}
 }
 
-// answer serves until ctx ends, and then lets go on what goes on, for a while.
+// answer serves, without TLS where the server has none, until ctx ends, and then lets go on what goes on, for a while.
 func answer(ctx context.Context, s *http.Server, l net.Listener, log *slog.Logger) error {
 	failed := make(chan error, 1)
-	go func() { failed <- s.ServeTLS(l, "", "") }()
+	go func() {
+		if s.TLSConfig == nil {
+			failed <- s.Serve(l)
+			return
+		}
+		failed <- s.ServeTLS(l, "", "")
+	}()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve: %w", err)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,6 +112,7 @@ func run(t *testing.T, cfg Config, e *fake) *robot {
 // fleet is an operator's client.
 type fleet struct {
 	mqtt.Client
+	listens  atomic.Int32 // how often it has begun to
 	mu       sync.Mutex
 	online   []Online
 	status   []update.Status
@@ -132,8 +134,13 @@ func dialFleet(t *testing.T, s *site, user string) *fleet {
 	f.Client = mqtt.NewClient(mqtt.NewClientOptions().AddBroker("ssl://" + s.ByPassword).SetTLSConfig(c).SetClientID(user + "-" + t.Name()).
 		SetUsername(user).SetPassword(password).SetCleanSession(true).SetConnectRetry(true).SetConnectRetryInterval(50 * time.Millisecond).
 		SetMaxReconnectInterval(200 * time.Millisecond).SetDefaultPublishHandler(f.take).
-		SetOnConnectHandler(func(c mqtt.Client) { c.Subscribe("fleet/+/ota/#", 1, nil) }))
+		SetOnConnectHandler(func(c mqtt.Client) {
+			if k := c.Subscribe("fleet/+/ota/#", 1, nil); k.Wait() && k.Error() == nil {
+				f.listens.Add(1)
+			}
+		}))
 	token(t, f.Connect())
+	eventually(t, "the operator listens", func() bool { return f.listens.Load() > 0 })
 	t.Cleanup(func() { f.Disconnect(100) })
 	return f
 }
@@ -179,7 +186,7 @@ func (f *fleet) say(t *testing.T, v verb, text string) {
 // eventually waits for what another process does.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for range 1500 {
+	for range 6000 {
 		if ok() {
 			return
 		}
@@ -387,12 +394,17 @@ func TestRetainedCommand(t *testing.T) {
 func TestBrokerGone(t *testing.T) {
 	brokers(t, func(t *testing.T, s *site) {
 		ops := dialFleet(t, s, operator)
-		r := run(t, s.config(t, "r1"), newFake())
+		c := newCable(t, s.ByPassword)
+		cfg := s.config(t, "r1")
+		cfg.URL = "mqtts://" + c.addr
+		r := run(t, cfg, newFake())
 		ops.awaitOnline(t, true)
 		s.Stop(t)
+		c.plug <- cut // until the operator listens: what nobody does is lost
 		steps(r.Link, 50)
 		s.Start(t)
-		eventually(t, "the test is connected again", ops.IsConnectionOpen)
+		eventually(t, "the test listens again", func() bool { return ops.listens.Load() == 2 })
+		c.plug <- whole
 		ops.inOrder(t, 50)
 		ops.say(t, verbCancel, `{"id":"x-1"}`)
 		eventually(t, "commands arrive again", func() bool { return len(r.engine.heard()) == 1 })

@@ -10,8 +10,10 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"log/slog"
 	"math/big"
+	mrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -154,15 +156,29 @@ func (m *mosquitto) stop(t *testing.T) {
 	}
 }
 
-// FreePort is an address at which nobody listens.
+// FreePort is an address at which nobody listens, and that no other caller gets,
+// in whatever process, until the test has ended: a name in the kernel claims it.
+// It lies below the ports that the kernel gives to outgoing connections.
 func FreePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not wait
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 10000 + mrand.N(20000)
+		claim, err := net.Listen("unix", fmt.Sprintf("@robot-ota-test-port-%d", port)) //nolint:noctx // it does not wait
+		if err != nil {
+			continue
+		}
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		l, err := net.Listen("tcp", address) //nolint:noctx // nor does this
+		if err != nil {
+			_ = claim.Close() // it was free a moment ago
+			continue
+		}
+		_ = l.Close() // nobody has connected
+		t.Cleanup(func() { _ = claim.Close() })
+		return address
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no free port")
+	return ""
 }
 
 // Certificates writes ca.pem, the authority; broker.pem and .key for

@@ -78,7 +78,7 @@ func TestFirmwareThatTurnsBad(t *testing.T) {
 		if r.Outcome != "rolled_back" || r.Image.Version != tt.version || r.Failure == nil || r.Failure.Code != tt.code {
 			t.Fatalf("%s %s: the history says %+v", tt.version, tt.behaviour, r)
 		}
-		if all := strings.Join(r.Evidence, "\n"); !strings.Contains(all, tt.evidence) || !strings.Contains(all, "Hz since") {
+		if all := strings.Join(r.Evidence, "\n"); !strings.Contains(all, tt.evidence) || !strings.Contains(all, "Hz in the observation") {
 			t.Errorf("%s: want %q in the evidence\n%s", tt.version, tt.evidence, all)
 		}
 		t.Logf("%s: %s", tt.version, r.Failure.Text)

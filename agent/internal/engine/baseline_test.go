@@ -100,7 +100,7 @@ func TestFirmwareThatRefusesHandshakesIsPutBack(t *testing.T) {
 		}
 		rec := r.history[len(r.history)-1]
 		if !slices.ContainsFunc(rec.Evidence, func(line string) bool {
-			return strings.Contains(line, "odometry 2.0 Hz before the update, 2.0 Hz since")
+			return strings.Contains(line, "odometry 2.0 Hz before the update, 2.0 Hz in the observation")
 		}) {
 			t.Errorf("evidence %q", rec.Evidence)
 		}

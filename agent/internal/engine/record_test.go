@@ -24,7 +24,7 @@ func TestRecordsOfAFullDiskAreWrittenLater(t *testing.T) {
 			t.Fatalf("%d records on a full disk", n)
 		}
 		r.do(func() { r.noSpace = false })
-		time.Sleep(time.Minute)
+		time.Sleep(2 * time.Minute)
 		got := r.records()
 		if len(got) != 2 || got[0].JobID != first || got[1].JobID != second || got[0].Outcome != update.Failed || len(got[0].Durations) == 0 {
 			t.Errorf("history %+v", got)

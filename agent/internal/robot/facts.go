@@ -79,6 +79,9 @@ type Diagnostic struct {
 	Message string
 	Values  map[string]string
 	At      time.Time
+	// Beside: it came in one message with another status of this robot, which
+	// counts for both.
+	Beside bool
 }
 
 // MaxDiagnostics bounds how many status names are remembered: a publisher
@@ -109,8 +112,7 @@ type DTLS struct {
 	At              time.Time
 }
 
-// Counts are the messages heard since the agent began to listen; of
-// diagnostics, each status.
+// Counts are the messages heard since the agent began to listen.
 type Counts struct{ Odometry, Diagnostics, Battery uint64 }
 
 // Observation is one thing heard: Battery, EStop, Odometry, Command,
@@ -145,7 +147,9 @@ func (o Odometry) on(f *Facts) {
 }
 
 func (d Diagnostic) on(f *Facts) {
-	f.Heard.Diagnostics++
+	if !d.Beside {
+		f.Heard.Diagnostics++
+	}
 	if _, known := f.Diagnostics[d.Name]; !known && len(f.Diagnostics) >= MaxDiagnostics {
 		return
 	}

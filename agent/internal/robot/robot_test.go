@@ -108,6 +108,7 @@ func TestBoard(t *testing.T) {
 
 func TestMessagesAreCounted(t *testing.T) {
 	f := Facts{}.With(Battery{}).With(Odometry{}).With(Odometry{Messages: 5}).With(Diagnostic{Name: "a"}).With(Diagnostic{Name: "a"}).
+		With(Diagnostic{Name: "b", Beside: true}).
 		With(DTLS{Tries: 3, Failures: 1})
 	if want := (Counts{Odometry: 6, Diagnostics: 2, Battery: 1}); f.Heard != want || f.DTLS.Tries != 3 {
 		t.Errorf("%+v, %+v", f.Heard, f.DTLS)

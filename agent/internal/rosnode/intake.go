@@ -37,6 +37,7 @@ type status struct {
 	name, message string
 	level         uint8
 	values        map[string]string
+	beside        bool // another of this robot came before it in the same message
 }
 
 // concerns says whether a DiagnosticStatus tells of this robot. Another
@@ -67,7 +68,7 @@ func (i intake) diagnostic(s status, now time.Time) ([]robot.Observation, error)
 	if level > robot.Stale {
 		level = robot.Error
 	}
-	d := robot.Diagnostic{Name: s.name, Level: level, Message: s.message, Values: s.values, At: now}
+	d := robot.Diagnostic{Name: s.name, Level: level, Message: s.message, Values: s.values, At: now, Beside: s.beside}
 	out := []robot.Observation{d}
 	if s.name == i.firmware {
 		w, err := robot.FirmwareFrom(d, i.keys)

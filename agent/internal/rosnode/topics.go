@@ -112,6 +112,7 @@ func twist(m geometry_msgs.Twist, now time.Time) robot.Motion {
 func (n *Node) onDiagnostics(m *diagnostic_msgs.DiagnosticArray) {
 	now := time.Now()
 	n.ears.hear(robot.DiagnosticsRole, now)
+	ours := 0
 	for i := range m.Status[:min(len(m.Status), maxStatuses)] {
 		d := &m.Status[i]
 		if len(d.Name) > maxName || !n.intake.concerns(d.Name) {
@@ -120,7 +121,10 @@ func (n *Node) onDiagnostics(m *diagnostic_msgs.DiagnosticArray) {
 			}
 			continue
 		}
-		observed, err := n.intake.diagnostic(bounded(d), now)
+		s := bounded(d)
+		s.beside = ours > 0
+		ours++
+		observed, err := n.intake.diagnostic(s, now)
 		n.complain(err)
 		for _, o := range observed {
 			n.board.Post(o)

@@ -122,6 +122,9 @@ func TestDiagnosticsReachTheBoard(t *testing.T) {
 	if len(f.Diagnostics) != 2 || f.Diagnostics["r1/system"].Level != robot.Warn || len(f.Diagnostics["r1/system"].Values["long"]) != maxString {
 		t.Errorf("diagnostics: %+v", f.Diagnostics)
 	}
+	if f.Heard.Diagnostics != 1 {
+		t.Errorf("one message counts as %d", f.Heard.Diagnostics)
+	}
 	// What the firmware cannot have meant is not believed, and heard all the same.
 	c.Ask(publish("/diagnostics", diagnosticsType, "reliable", map[string]any{"status": []any{
 		diagnosticStatus("r1/firmware", 2, "firmware_version", "banana"),

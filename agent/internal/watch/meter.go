@@ -49,6 +49,7 @@ type mark struct {
 
 // meter counts from a moment on, and holds it against the baseline.
 type meter struct {
+	in    string // what of: the trial, the observation
 	base  Tally
 	sum   Tally
 	last  robot.Facts
@@ -141,8 +142,8 @@ func (m meter) evidence(p MeterPolicy) []string {
 		{"diagnostics", m.base.Diagnostics, m.sum.Diagnostics},
 		{"battery", m.base.Battery, m.sum.Battery},
 	} {
-		out = append(out, fmt.Sprintf("%s %s before the update, %s since", topic.name,
-			rate(topic.before, m.base.Seconds), rate(topic.after, m.sum.Seconds)))
+		out = append(out, fmt.Sprintf("%s %s before the update, %s in the %s", topic.name,
+			rate(topic.before, m.base.Seconds), rate(topic.after, m.sum.Seconds), m.in))
 	}
 	return append(out, m.handshakes(p), m.drain(p))
 }
@@ -155,7 +156,7 @@ func rate(n, seconds float64) string {
 }
 
 func (m meter) handshakes(p MeterPolicy) string {
-	s := fmt.Sprintf("DTLS: %.0f of %.0f handshakes failed (before the update %.0f of %.0f)", m.sum.Failures, m.sum.Tries, m.base.Failures, m.base.Tries)
+	s := fmt.Sprintf("DTLS in the %s: %.0f of %.0f handshakes failed (before the update %.0f of %.0f)", m.in, m.sum.Failures, m.sum.Tries, m.base.Failures, m.base.Tries)
 	switch {
 	case m.sum.Tries < float64(p.MinTries):
 		s += fmt.Sprintf("; no verdict: it takes %d", p.MinTries)
@@ -168,9 +169,9 @@ func (m meter) handshakes(p MeterPolicy) string {
 func (m meter) drain(p MeterPolicy) string {
 	switch {
 	case !p.learned(m.base):
-		return fmt.Sprintf("battery drain: no verdict: %.1f min of discharging seen before the update, it takes %.0f", m.base.Discharging/60, p.MinLearned.Minutes())
+		return fmt.Sprintf("battery drain in the %s: no verdict: %.1f min of discharging seen before the update, it takes %.0f", m.in, m.base.Discharging/60, p.MinLearned.Minutes())
 	case m.sum.Discharging < p.MinDischarge.Seconds():
-		return fmt.Sprintf("battery drain: no verdict: %.1f min of discharging seen since the update, it takes %.0f", m.sum.Discharging/60, p.MinDischarge.Minutes())
+		return fmt.Sprintf("battery drain in the %s: no verdict: %.1f min of discharging seen, it takes %.0f", m.in, m.sum.Discharging/60, p.MinDischarge.Minutes())
 	}
-	return fmt.Sprintf("battery drain: %.1f %% an hour before the update, %.1f %% since", m.base.perHour(), m.sum.perHour())
+	return fmt.Sprintf("battery drain: %.1f %% an hour before the update, %.1f %% in the %s", m.base.perHour(), m.sum.perHour(), m.in)
 }

@@ -169,15 +169,15 @@ func TestEvidenceHoldsTheTopicRates(t *testing.T) {
 	base := l.learned(2 * time.Hour)
 	_, o := l.observed(time.Hour, base)
 	all := strings.Join(o.Evidence(), "\n")
-	for _, want := range []string{"odometry 50.0 Hz before the update, 50.0 Hz since", "diagnostics 0.1 Hz before", "battery 1.0 Hz before",
-		"battery drain: 10.0 % an hour before the update, 10.0 % since", "DTLS: 0 of 360 handshakes failed (before the update 0 of 719)"} {
+	for _, want := range []string{"odometry 50.0 Hz before the update, 50.0 Hz in the observation", "diagnostics 0.1 Hz before", "battery 1.0 Hz before",
+		"battery drain: 10.0 % an hour before the update, 10.0 % in the observation", "DTLS in the observation: 0 of 360 handshakes failed (before the update 0 of 719)"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is missing in\n%s", want, all)
 		}
 	}
 	_, o = newLife().observed(time.Minute, Tally{})
 	all = strings.Join(o.Evidence(), "\n")
-	for _, want := range []string{"odometry unknown before", "battery drain: no verdict: 0.0 min", "no verdict: it takes 20"} {
+	for _, want := range []string{"odometry unknown before", "battery drain in the observation: no verdict: 0.0 min", "no verdict: it takes 20"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is missing in\n%s", want, all)
 		}

@@ -46,7 +46,7 @@ type Observation struct {
 func NewObservation(p ObservePolicy, want Identity, f robot.Facts, start time.Time) Observation {
 	return Observation{
 		policy: p, want: want, start: start,
-		stops: stops{borne: !f.EStop.At.IsZero() && pressed(f.EStop)}, meter: meter{}.look(f, start),
+		stops: stops{borne: !f.EStop.At.IsZero() && pressed(f.EStop)}, meter: meter{in: "observation"}.look(f, start),
 	}
 }
 

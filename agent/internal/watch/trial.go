@@ -106,7 +106,7 @@ type Trial struct {
 
 // NewTrial expects want after a reset at start, where was ran before it.
 func NewTrial(p TrialPolicy, want, was Identity, start time.Time) Trial {
-	return Trial{policy: p, want: want, was: was, start: start}
+	return Trial{policy: p, want: want, was: was, start: start, meter: meter{in: "trial"}}
 }
 
 // Against is the trial with the baseline of the time before the update.

@@ -49,7 +49,7 @@ func (b *beside) serveDashboard(ctx context.Context, address string) error {
 	if address == "" {
 		return nil
 	}
-	h, err := dashboard.New(dashboard.DefaultConfig(), b.store, dashboard.Deeds{Emergency: emergency.New(b.store, time.Now)}, b.log)
+	h, err := dashboard.New(dashboard.DefaultConfig(), b.store, dashboard.Deeds{Steering: steering{newController(b.store, 0, b.log)}, Emergency: emergency.New(b.store, time.Now)}, b.log)
 	if err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ type serveOptions struct {
 	identity, logFormat            string
 	downloads                      int
 	people                         people
+	leading                        leading
 }
 
 func serveCommand() *cobra.Command {
@@ -73,6 +74,7 @@ Several servers may share one PostgreSQL (--db) and one folder of artifacts.`,
 	f.StringVar(&o.artifactURL, "artifact-url", "", "https address of an object store or CDN that has the artifacts, each under its SHA-256: downloads are sent on to it")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json, on standard error")
 	o.people.flags(cmd)
+	o.leading.flags(cmd)
 	need(cmd, "tls-cert", "tls-key")
 	return cmd
 }
@@ -114,6 +116,7 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) (err e
 	}
 	also.Go(func() { prune(ctx, s, log) })
 	also.Go(func() { followIncidents(ctx, s, log) })
+	also.Go(func() { o.leading.lookAfterRollouts(ctx, s, log) })
 	take := ingest.New(ingest.Config{Adopt: cfg.Identity == api.IdentityOptional, Now: time.Now}, s, log)
 	back := api.FromStore(s)
 	back.Reports, back.Metrics = take, m
@@ -140,6 +143,8 @@ func (o serveOptions) config() (api.Config, error) {
 	switch {
 	case identity != api.IdentityRequired && identity != api.IdentityOptional:
 		return api.Config{}, fmt.Errorf("--identity %q: want %s or %s", o.identity, api.IdentityRequired, api.IdentityOptional)
+	case o.leading.check() != nil:
+		return api.Config{}, o.leading.check()
 	case o.downloads < 1 || o.downloads > 1_000_000:
 		return api.Config{}, fmt.Errorf("--downloads %d: want 1 to 1000000", o.downloads)
 	}

@@ -86,8 +86,8 @@ func (d *dashboard) rollout(r *http.Request, _ visit) (page, error) {
 			}
 		}
 		incidents, err := s.Incidents(ctx, false)
-		if slices.ContainsFunc(incidents, func(i store.Incident) bool { return i.ID == rollout.IncidentID(id) }) {
-			out.Incident = rollout.IncidentID(id)
+		if i := slices.IndexFunc(incidents, out.about); i >= 0 {
+			out.Incident = incidents[i].ID
 		}
 		return err
 	})
@@ -95,6 +95,11 @@ func (d *dashboard) rollout(r *http.Request, _ visit) (page, error) {
 		out.Verbs = verbsIn(rollout.Phase(out.Phase))
 	}
 	return page{name: "rollout", Title: "Rollout of " + out.Release, Data: out, Live: true}, err
+}
+
+// about says whether an incident is about the rollout's release.
+func (o *rolloutData) about(i store.Incident) bool {
+	return i.Version == o.Version && slices.ContainsFunc(o.SKUs, func(sku string) bool { return slices.Contains(i.SKUs, sku) })
 }
 
 // read takes plan and state apart.

@@ -71,6 +71,16 @@ func (s *Service) Rollback(ctx context.Context, by, name, reason string) (string
 	return s.order(ctx, KindRollback, by, name, reason)
 }
 
+// RollbackIn is Rollback as a part of a transaction of somebody else's, such as
+// the one in which a rollout is halted by its rules.
+func (s *Service) RollbackIn(ctx context.Context, tx *store.Tx, by, name, reason string) (string, error) {
+	reason, err := checked(reason)
+	if err != nil {
+		return "", err
+	}
+	return s.ordered(ctx, tx, KindRollback, by, name, reason)
+}
+
 func (s *Service) order(ctx context.Context, kind, by, name, reason string) (id string, err error) {
 	if reason, err = checked(reason); err != nil {
 		return "", err

@@ -117,10 +117,3 @@ func (s State) halt(code Code, now time.Time, text string) (State, Decision) {
 	s.Phase, s.Ended, s.Asked, s.PausedAt = Halted, now, time.Time{}, time.Time{}
 	return s, d
 }
-
-// RollbackID is the id of the command that calls a rollout's release back from
-// a robot, whoever gives it: the robot acts on it once.
-func RollbackID(rollout, robot string) string { return rollout + "/rollback/" + robot }
-
-// IncidentID is that of the incident which a halted rollout opens.
-func IncidentID(rollout string) string { return rollout + "/halt" }

@@ -4,6 +4,7 @@
 //	ota-fleet publish  --data DIR --sku basic,standard [--key pub.der] [--stable] signed.bin
 //	ota-fleet list     --data DIR
 //	ota-fleet withdraw --data DIR --reason TEXT RELEASE
+//	ota-fleet rollout  start|list|show|watch|pause|resume|promote|halt --data DIR …
 //	ota-fleet halt     --data DIR --release NAME|--sku SKU --reason TEXT
 //	ota-fleet rollback --data DIR --release NAME --reason TEXT [--wait]
 //	ota-fleet incident list|show|note|close|log --data DIR …
@@ -61,7 +62,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(), publishCommand(), listCommand(), withdrawCommand(), haltCommand(), rollbackCommand(), incidentCommand(), //nolint:contextcheck // cobra carries it
+	root.AddCommand(serveCommand(), publishCommand(), listCommand(), withdrawCommand(), rolloutCommand(), haltCommand(), rollbackCommand(), incidentCommand(), //nolint:contextcheck // cobra carries it
 		robotCommand(), userCommand(), keyCommand(), keyringCommand(), dbCommand(), devCertCommand()) //nolint:contextcheck // the same
 	withManual(root).SetArgs(args)
 	root.SetOut(stdout)

@@ -16,8 +16,8 @@ import (
 
 	"github.com/robot-platform/robot-ota/fleet/internal/api"
 	"github.com/robot-platform/robot-ota/fleet/internal/certs"
-	"github.com/robot-platform/robot-ota/fleet/internal/metrics"
 	"github.com/robot-platform/robot-ota/fleet/internal/ingest"
+	"github.com/robot-platform/robot-ota/fleet/internal/metrics"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
 )
 

@@ -16,7 +16,7 @@ import (
 )
 
 // program is the path of a program, or the end of the test.
-func program(t *testing.T, name, debian string) string {
+func program(t testing.TB, name, debian string) string {
 	t.Helper()
 	for _, n := range []string{name, "/usr/sbin/" + name} {
 		if path, err := exec.LookPath(n); err == nil {
@@ -28,7 +28,7 @@ func program(t *testing.T, name, debian string) string {
 }
 
 // run executes a command that has to succeed, and gives what it said.
-func run(t *testing.T, name string, args ...string) string {
+func run(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	var out bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), name, args...)
@@ -41,7 +41,7 @@ func run(t *testing.T, name string, args ...string) string {
 
 // process starts a program that the end of the test ends, and waits until it
 // listens at all addresses.
-func process(t *testing.T, addresses []string, name string, args ...string) {
+func process(t testing.TB, addresses []string, name string, args ...string) {
 	t.Helper()
 	var out bytes.Buffer
 	cmd := exec.Command(name, args...)
@@ -78,7 +78,7 @@ func process(t *testing.T, addresses []string, name string, args ...string) {
 
 // adapted writes an example with other paths and ports, which all have to
 // stand in it, and gives the file.
-func adapted(t *testing.T, example, to string, changes map[string]string) string {
+func adapted(t testing.TB, example, to string, changes map[string]string) string {
 	t.Helper()
 	b, err := os.ReadFile(example)
 	if err != nil {
@@ -108,7 +108,7 @@ type fleet struct {
 
 // newFleet builds ota-fleet, makes certificates for a server, a broker and the
 // robots r1 and r2, and publishes an image.
-func newFleet(t *testing.T) *fleet {
+func newFleet(t testing.TB) *fleet {
 	t.Helper()
 	f := &fleet{dir: t.TempDir()}
 	f.program = f.file("ota-fleet")
@@ -122,7 +122,7 @@ func newFleet(t *testing.T) *fleet {
 
 func (f *fleet) file(name string) string { return filepath.Join(f.dir, name) }
 
-func (f *fleet) token(t *testing.T, robot string) string {
+func (f *fleet) token(t testing.TB, robot string) string {
 	t.Helper()
 	b, err := os.ReadFile(f.file(robot + ".token"))
 	if err != nil {
@@ -132,14 +132,14 @@ func (f *fleet) token(t *testing.T, robot string) string {
 }
 
 // serve starts the server.
-func (f *fleet) serve(t *testing.T, options ...string) {
+func (f *fleet) serve(t testing.TB, options ...string) {
 	t.Helper()
 	f.address = freePort(t)
 	process(t, []string{f.address}, f.program, append([]string{"serve", "--data", f.file("data"), "--tls-cert", f.file("tls/server.pem"),
 		"--tls-key", f.file("tls/server-key.pem"), "--client-ca", f.file("tls/ca.pem"), "--listen", f.address}, options...)...)
 }
 
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -5,9 +5,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -21,7 +23,7 @@ import (
 )
 
 // publish signs an image of so many bytes, publishes it, and gives the file.
-func (f *fleet) publish(t *testing.T, version string, size int) []byte {
+func (f *fleet) publish(t testing.TB, version string, size int) []byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -45,7 +47,7 @@ func (f *fleet) publish(t *testing.T, version string, size int) []byte {
 }
 
 // nginx starts nginx with an example in its http or at its top level.
-func nginx(t *testing.T, listen, head, example string) {
+func nginx(t testing.TB, listen, head, example string) {
 	t.Helper()
 	path, dir := program(t, "nginx", "nginx"), t.TempDir()
 	main := filepath.Join(dir, "nginx.conf")
@@ -70,9 +72,27 @@ func nginx(t *testing.T, listen, head, example string) {
 	process(t, []string{listen}, path, "-c", main)
 }
 
+// cached starts nginx with the server's example in front of the fleet.
+func (f *fleet) cached(t testing.TB) string {
+	t.Helper()
+	listen, dir := freePort(t), t.TempDir()
+	nginx(t, listen, "", adapted(t, "nginx/ota-fleet.conf", filepath.Join(dir, "ota-fleet.conf"), map[string]string{
+		`/var/cache/nginx/ota-fleet`:             f.file("cache"),
+		`127\.0\.0\.1:8443`:                      f.address,
+		`listen 443 `:                            "listen " + listen + " ",
+		`/etc/ota-fleet/tls/public\.pem`:         f.file("tls/server.pem"),
+		`/etc/ota-fleet/tls/public-key\.pem`:     f.file("tls/server-key.pem"),
+		`/etc/ota-fleet/tls/ca\.pem`:             f.file("tls/ca.pem"),
+		`proxy_ssl_name +updates\.example\.org;`: "proxy_ssl_name localhost;",
+		`(server_name) updates\.example\.org;`:   "$1 localhost;",
+		`rate=30r/m`:                             "rate=6000r/s", // a test is in a hurry
+	}))
+	return listen
+}
+
 // client trusts the fleet's authority, and comes with a certificate where a
 // robot is named.
-func (f *fleet) client(t *testing.T, robot string) *http.Client {
+func (f *fleet) client(t testing.TB, robot string) *http.Client {
 	t.Helper()
 	ca, err := os.ReadFile(f.file("tls/ca.pem"))
 	if err != nil {
@@ -94,7 +114,7 @@ func (f *fleet) client(t *testing.T, robot string) *http.Client {
 }
 
 // get asks with a token, or without where it is empty.
-func get(t *testing.T, c *http.Client, url, token string, headers ...string) (*http.Response, []byte) {
+func get(t testing.TB, c *http.Client, url, token string, headers ...string) (*http.Response, []byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
 	if err != nil {
@@ -125,18 +145,7 @@ func TestNginx(t *testing.T) {
 	f := newFleet(t)
 	signed := f.publish(t, "0.2.1", 400_000)
 	f.serve(t, "--public-url", "https://updates.example.org")
-	listen, dir := freePort(t), t.TempDir()
-	nginx(t, listen, "", adapted(t, "nginx/ota-fleet.conf", filepath.Join(dir, "ota-fleet.conf"), map[string]string{
-		`/var/cache/nginx/ota-fleet`:             f.file("cache"),
-		`127\.0\.0\.1:8443`:                      f.address,
-		`listen 443 `:                            "listen " + listen + " ",
-		`/etc/ota-fleet/tls/public\.pem`:         f.file("tls/server.pem"),
-		`/etc/ota-fleet/tls/public-key\.pem`:     f.file("tls/server-key.pem"),
-		`/etc/ota-fleet/tls/ca\.pem`:             f.file("tls/ca.pem"),
-		`proxy_ssl_name +updates\.example\.org;`: "proxy_ssl_name localhost;",
-		`(server_name) updates\.example\.org;`:   "$1 localhost;",
-		`rate=30r/m`:                             "rate=6000r/m", // a test is in a hurry
-	}))
+	listen := f.cached(t)
 	c, base := f.client(t, ""), "https://"+listen
 	r1, r2 := f.token(t, "r1"), f.token(t, "r2")
 
@@ -220,4 +229,27 @@ func TestNginxPassesCertificatesOn(t *testing.T) {
 	if resp, _ := get(t, f.client(t, "r2"), "https://"+listen+question+"r1", ""); resp.StatusCode != http.StatusForbidden {
 		t.Errorf("r2 as r1: %d", resp.StatusCode)
 	}
+}
+
+// Artifacts from the cache, each asked for anew at the server, to eight robots
+// at a time.
+func BenchmarkNginxArtifacts(b *testing.B) {
+	program(b, "nginx", "nginx")
+	f := newFleet(b)
+	signed := f.publish(b, "0.2.1", 1<<20)
+	f.serve(b, "--downloads", "1000000")
+	url := "https://" + f.cached(b) + fmt.Sprintf("/v1/artifacts/%x", sha256.Sum256(signed))
+	token := f.token(b, "r1")
+	b.SetBytes(int64(len(signed)))
+	b.SetParallelism(4)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		c := f.client(b, "")
+		for pb.Next() {
+			if resp, got := get(b, c, url, token); resp.StatusCode != 200 || len(got) != len(signed) {
+				b.Errorf("%d, %d bytes", resp.StatusCode, len(got))
+				return
+			}
+		}
+	})
 }

@@ -39,14 +39,17 @@ func New(cfg Config, s *store.Store, recall Recaller, log *slog.Logger) *Control
 // Lease is the name of the lease under which one controller of all leads.
 const Lease = "controller"
 
+// restful is how many times as long as a look took the controller rests at
+// least: looks at a large fleet leave most of the machine to its robots.
+const restful = 9
+
 // Run looks at the rollouts as long as this process leads, until ctx ends. The
 // holder is a name that no other process has, ttl how long the lease is good
 // for after its leader died.
 func (c *Controller) Run(ctx context.Context, holder string, ttl time.Duration) error {
 	return c.store.Lead(ctx, Lease, holder, ttl, c.log, func(ctx context.Context, l store.Lease) error {
-		ticker := time.NewTicker(c.cfg.Every)
-		defer ticker.Stop()
 		for {
+			began := time.Now()
 			err := c.Tick(ctx, l)
 			switch {
 			case ctx.Err() != nil:
@@ -56,9 +59,11 @@ func (c *Controller) Run(ctx context.Context, holder string, ttl time.Duration) 
 			case err != nil:
 				c.log.Warn("a rollout was not looked at", "err", err)
 			}
+			rest := time.NewTimer(max(c.cfg.Every, restful*time.Since(began)))
 			select {
-			case <-ticker.C:
+			case <-rest.C:
 			case <-ctx.Done():
+				rest.Stop()
 				return context.Cause(ctx)
 			}
 		}

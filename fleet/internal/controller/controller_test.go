@@ -261,6 +261,66 @@ func TestNewcomersAndAbsent(t *testing.T) {
 	r.until(t, l, releaseName, in(rollout.Running, rollout.Wide))
 }
 
+// A robot that says itself, by hash and state, that it runs the release has it,
+// also where no update was heard of.
+func TestAttested(t *testing.T) {
+	r := open(t, storetest.SQLite(t), 10)
+	runs := func(id, version, app, state string) {
+		t.Helper()
+		if err := r.s.Update(r.ctx, "state", func(tx *store.Tx) error {
+			return tx.SetState(r.ctx, id, store.RobotState{Version: v(version), AppSHA256: app, OTAState: state, Received: *r.time})
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	app := strings.Repeat(appSum, 32)
+	runs("lab-0", "0.2.1", app, "valid")
+	runs("r000", "0.2.1", strings.Repeat("0b", 32), "valid")
+	runs("r001", "0.2.1", app, "pending_verify")
+	runs("r002", "0.3.0", app, "valid")
+	if err := r.start(releaseName); err != nil {
+		t.Fatal(err)
+	}
+	l := r.lease(t)
+	for range 2 {
+		if err := r.c.Tick(r.ctx, l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a := must(r.s.Assignment(r.ctx, releaseName, "lab-0")); a.Outcome != string(rollout.Confirmed) || a.Confirmed.IsZero() {
+		t.Errorf("%+v", a)
+	}
+	for _, id := range []string{"lab-1", "r000", "r001"} {
+		if a := must(r.s.Assignment(r.ctx, releaseName, id)); a.Outcome != "" {
+			t.Errorf("%+v", a)
+		}
+	}
+	if _, err := r.s.Assignment(r.ctx, releaseName, "r002"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("one that runs something newer has a place: %v", err)
+	}
+}
+
+// Robots whose companion does not fit are named, and waited for.
+func TestCompanions(t *testing.T) {
+	of := release.Release{SKU: "basic", Version: v("1.0.0"), Protocol: 2, Status: release.Published, Name: "basic-1.0.0"}
+	robot := func(companion string) store.Robot {
+		r := store.Robot{ID: "r", SKU: "basic", State: store.RobotState{Version: v("0.2.0")}}
+		if companion != "" {
+			r.State.Companion = v(companion)
+		}
+		return r
+	}
+	for companion, want := range map[string]string{"1.0.0": "", "1.2.0": "", "0.2.0": "0.2.0", "": "not known"} {
+		if got := unfit(robot(companion), of); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("companion %q: %q", companion, got)
+		}
+	}
+	of.Version, of.Protocol = v("0.2.1"), 1
+	if got := unfit(robot(""), of); got != "" {
+		t.Errorf("the same protocol: %q", got)
+	}
+}
+
 // A server that lost the lease changes nothing any more.
 func TestFenced(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, env storetest.Env) {

@@ -71,16 +71,13 @@ func candidates(members []member, v compat.Version) []rollout.Candidate {
 
 // observed is what a decision is made on, without windows. Robots that have no
 // place yet, and such that went on to something newer by another way, are not in it.
-func observed(members []member, of release.Release, began time.Time) rollout.Observations {
+func observed(members []member, of release.Release) rollout.Observations {
 	o := rollout.Observations{}
 	if !of.Live() {
 		o.Withdrawn = fmt.Sprintf("%s is %s (%s)", of.Name, of.Status, of.Reason)
 	}
 	for _, m := range members {
 		p := progress(m.part)
-		if p.Outcome == rollout.Pending && attested(m.Robot, of) {
-			p = p.With(rollout.Confirmed, "", began) // it had it already
-		}
 		if !m.drawn || p.Outcome == rollout.Pending && beyond(m.Robot, of.Version) {
 			continue
 		}

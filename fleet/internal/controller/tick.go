@@ -56,6 +56,9 @@ func (c *Controller) one(ctx context.Context, l store.Lease, id string) error {
 	if drawn, err := c.place(ctx, l, view); err != nil || drawn {
 		return err // newcomers are seen with the next look
 	}
+	if err := c.noteAttested(ctx, l, view); err != nil {
+		return err
+	}
 	now := c.cfg.Now()
 	state, d := rollout.Decide(view.plan, view.state, view.seen, now)
 	if d.Verdict == rollout.Measure {
@@ -105,7 +108,7 @@ func read(ctx context.Context, r *store.Reader, id string) (look, error) {
 	if v.members, err = membersOf(ctx, r, id, v.plan.SKU); err != nil {
 		return look{}, err
 	}
-	v.seen = observed(v.members, v.release, row.Created)
+	v.seen = observed(v.members, v.release)
 	return v, nil
 }
 
@@ -119,7 +122,7 @@ func membersOf(ctx context.Context, r *store.Reader, id, sku string) ([]member, 
 		}
 	}
 	var all []member
-	err := r.EachRobot(ctx, store.RobotQuery{SKU: sku}, func(robot store.Robot) error {
+	err := r.EachRobot(ctx, store.RobotQuery{SKU: sku, Brief: true}, func(robot store.Robot) error {
 		part, drawn := parts[robot.ID]
 		all = append(all, member{Robot: robot, part: part, drawn: drawn})
 		return nil
@@ -142,6 +145,42 @@ func (c *Controller) place(ctx context.Context, l store.Lease, v look) (bool, er
 		}
 	}
 	return len(drawn) > 0, nil
+}
+
+// noteAttested writes down who has the release without an update that was heard
+// of: it was there before the rollout, or its events are lost.
+func (c *Controller) noteAttested(ctx context.Context, l store.Lease, v look) error {
+	var have []string
+	for _, m := range v.members {
+		if m.drawn && m.part.Outcome == string(rollout.Pending) && attested(m.Robot, v.release) {
+			have = append(have, m.ID)
+		}
+	}
+	for part := range slices.Chunk(have, batch) {
+		err := c.store.Update(ctx, "attested", func(tx *store.Tx) error {
+			if err := tx.Fence(ctx, l); err != nil {
+				return err
+			}
+			for _, id := range part {
+				a, err := tx.Assignment(ctx, v.row.ID, id)
+				if err != nil {
+					return err
+				}
+				if p := progress(a); p.Outcome == rollout.Pending {
+					p = p.With(rollout.Confirmed, "", c.cfg.Now())
+					a.Outcome, a.Confirmed = string(p.Outcome), p.Confirmed
+					if err := tx.SaveAssignment(ctx, a); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func assignments(id, sku string, drawn []rollout.Candidate) []store.Assignment {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/robot-platform/robot-ota/firmware/compat"
@@ -127,6 +128,9 @@ type RobotQuery struct {
 	SKU   string // "": all
 	After string // the id of the last one that was seen
 	Limit int    // 0: all
+	// Brief leaves out the last messages, State.Status and State.Diagnostics: for
+	// whoever looks at the whole fleet again and again.
+	Brief bool
 }
 
 // Robots lists robots.
@@ -145,7 +149,11 @@ func (r *Reader) EachRobot(ctx context.Context, q RobotQuery, do func(Robot) err
 	if q.After != "" {
 		f.add("r.id > ?", q.After)
 	}
-	query := robotColumns + f.where() + ` ORDER BY r.id`
+	columns := robotColumns
+	if q.Brief {
+		columns = strings.Replace(columns, messageColumns, `'', ''`, 1)
+	}
+	query := columns + f.where() + ` ORDER BY r.id`
 	if q.Limit > 0 {
 		query += ` LIMIT ` + strconv.Itoa(q.Limit)
 	}

@@ -30,6 +30,9 @@ func TestRobots(t *testing.T) {
 		same(t, "of a SKU", must(s.Robots(t.Context(), store.RobotQuery{SKU: "basic"})), []store.Robot{plain})
 		same(t, "after the first", must(s.Robots(t.Context(), store.RobotQuery{After: "r1"})), []store.Robot{plain})
 		same(t, "one", must(s.Robots(t.Context(), store.RobotQuery{Limit: 1})), []store.Robot{full})
+		brief := full
+		brief.State.Status, brief.State.Diagnostics = nil, nil
+		same(t, "briefly", must(s.Robots(t.Context(), store.RobotQuery{Brief: true})), []store.Robot{brief, plain})
 		same(t, "counts", must(s.CountRobots(t.Context())), map[string]int{"basic": 1, "standard": 1})
 		same(t, "by certificate", must(s.RobotWithCertificate(t.Context(), "robot-one")), full)
 		same(t, "by its id's certificate", must(s.RobotWithCertificate(t.Context(), "r2")), plain)

@@ -47,8 +47,11 @@ type RobotState struct {
 // stateColumns are of robot_states s, which may be missing.
 const stateColumns = `COALESCE(s.version, ''), COALESCE(s.slot, ''), COALESCE(s.ota_state, ''), COALESCE(s.app_sha256, ''), COALESCE(s.protocol, 0),
 	COALESCE(s.signing_key, ''), COALESCE(s.companion, ''), COALESCE(s.agent, ''), COALESCE(s.keyring, 0),
-	COALESCE(s.job_id, ''), COALESCE(s.job_state, ''), COALESCE(s.job_target, ''), COALESCE(s.status, ''), COALESCE(s.diagnostics, ''), COALESCE(s.diagnosed, 0),
+	COALESCE(s.job_id, ''), COALESCE(s.job_state, ''), COALESCE(s.job_target, ''), ` + messageColumns + `, COALESCE(s.diagnosed, 0),
 	COALESCE(s.online, FALSE), COALESCE(s.farewell, ''), COALESCE(s.at, 0), COALESCE(s.epoch, ''), COALESCE(s.seq, 0), COALESCE(s.received, 0), COALESCE(s.checked, 0)`
+
+// messageColumns are what most of a state is, in bytes.
+const messageColumns = `COALESCE(s.status, ''), COALESCE(s.diagnostics, '')`
 
 // columns are where stateColumns are scanned to.
 func (s *RobotState) columns() []any {

@@ -58,6 +58,9 @@ func (d *dialer) open(ctx context.Context) (net.Conn, error) {
 func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTime)
 	defer cancel()
+	if d.cfg.Dial != nil {
+		return d.cfg.Dial(ctx)
+	}
 	nd := &net.Dialer{KeepAlive: 30 * time.Second}
 	if !d.tls {
 		return nd.DialContext(ctx, "tcp", d.addr)

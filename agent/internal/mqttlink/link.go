@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -35,6 +36,8 @@ type Config struct {
 	KeepAlive time.Duration
 	// Version of this program, told on ota/online.
 	Version string
+	// Dial gets a connection to the broker, past its TLS; nil: as URL says.
+	Dial func(context.Context) (net.Conn, error)
 	// Keys and About are told on ota/status; nil: they are not.
 	Keys  func() Keys
 	About func() About

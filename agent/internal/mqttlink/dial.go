@@ -13,6 +13,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/robot-platform/robot-ota/internal/mqttframe"
 )
 
 // Bounds of a connection being made, and of the files that it needs.
@@ -52,7 +54,7 @@ func (d *dialer) open(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &frames{Conn: conn}, nil
+	return mqttframe.Bound(conn), nil
 }
 
 func (d *dialer) dial(ctx context.Context) (net.Conn, error) {

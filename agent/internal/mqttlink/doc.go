@@ -29,7 +29,6 @@
 //	talk.go     connect, speak, lose the connection, wait, connect again
 //	session.go  paho: one client for each connection
 //	dial.go     TLS, certificates, password
-//	frame.go    what a broker may send at once
 //	health.go   how the line is doing
 //	try.go      the broker as a stranger would find it
 //

@@ -27,7 +27,7 @@ and token print once and which the agent reads from server.token_file, or by a
 client certificate whose common name is its id (ota-fleet serve --client-ca).`,
 		Args: cobra.NoArgs,
 	}
-	cmd.AddCommand(robotAddCommand(), robotSetCommand(), robotListCommand(), robotTokenCommand(), robotRemoveCommand())
+	cmd.AddCommand(robotAddCommand(), robotSetCommand(), robotListCommand(), robotShowCommand(), robotTokenCommand(), robotRemoveCommand())
 	return cmd
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/robot-platform/robot-ota/fleet/internal/certs"
 	"github.com/robot-platform/robot-ota/fleet/internal/ingest"
 	"github.com/robot-platform/robot-ota/fleet/internal/metrics"
+	"github.com/robot-platform/robot-ota/fleet/internal/mqttfleet"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
 )
 
@@ -42,6 +43,7 @@ type serveOptions struct {
 	downloads                      int
 	people                         people
 	leading                        leading
+	broker                         broker
 }
 
 func serveCommand() *cobra.Command {
@@ -55,7 +57,11 @@ are renewed in their files are used within seconds, without a restart.
 
 A robot says who it is by a bearer token (ota-fleet robot add) or by a client
 certificate (--client-ca). With --identity optional, for a laboratory only, others
-are answered as well: they get what is stable, and are counted by their address.
+are answered as well: they get what is stable, and are counted by their address;
+and robots that are heard of for the first time are registered.
+
+With --mqtt-url what robots publish is taken in, and commands reach them in
+seconds; without it robots report over HTTPS, and hear of releases when they ask.
 Several servers may share one PostgreSQL (--db) and one folder of artifacts.`,
 		Args: noArguments,
 		RunE: doing(func(cmd *cobra.Command, _ []string) error {
@@ -75,6 +81,7 @@ Several servers may share one PostgreSQL (--db) and one folder of artifacts.`,
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json, on standard error")
 	o.people.flags(cmd)
 	o.leading.flags(cmd)
+	o.broker.flags(cmd)
 	need(cmd, "tls-cert", "tls-key")
 	return cmd
 }
@@ -97,6 +104,13 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	take := ingest.New(ingest.Config{Adopt: cfg.Identity == api.IdentityOptional, Now: time.Now}, s, log)
+	var line *mqttfleet.Link
+	if o.broker.given() {
+		if line, err = o.broker.link(s, take, log); err != nil {
+			return err
+		}
+	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", o.listen)
 	if err != nil {
@@ -117,7 +131,9 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) (err e
 	also.Go(func() { prune(ctx, s, log) })
 	also.Go(func() { followIncidents(ctx, s, log) })
 	also.Go(func() { o.leading.lookAfterRollouts(ctx, s, log) })
-	take := ingest.New(ingest.Config{Adopt: cfg.Identity == api.IdentityOptional, Now: time.Now}, s, log)
+	if line != nil {
+		also.Go(func() { talk(ctx, line, s, log) })
+	}
 	back := api.FromStore(s)
 	back.Reports, back.Metrics = take, m
 	if err := answer(ctx, server(api.New(cfg, back, log), pair.Config(), log), l, log); err != nil {
@@ -145,6 +161,8 @@ func (o serveOptions) config() (api.Config, error) {
 		return api.Config{}, fmt.Errorf("--identity %q: want %s or %s", o.identity, api.IdentityRequired, api.IdentityOptional)
 	case o.leading.check() != nil:
 		return api.Config{}, o.leading.check()
+	case o.broker.check() != nil:
+		return api.Config{}, o.broker.check()
 	case o.downloads < 1 || o.downloads > 1_000_000:
 		return api.Config{}, fmt.Errorf("--downloads %d: want 1 to 1000000", o.downloads)
 	}

@@ -56,7 +56,7 @@
 //	downloads   CountDownload, CountBytes, DownloadsOn
 //	rollouts    StartRollout, SaveRollout, Rollout(s), ActiveRollouts; Assign, SaveAssignment, Assignment, EachAssignment, AssignmentsOf
 //	            AddDecision, Decisions
-//	outbox      Enqueue, Unsent, Sent, Acknowledge, Comply, Drop, Command(s)
+//	outbox      Enqueue, Due, Sent, Acknowledge, Comply, Drop, Command(s)
 //	lease       Acquire, GiveUp, Lead, Lease, Tx.Fence
 //	incidents   OpenIncident, AddEntry, SetIncidentData, CloseIncident, Incident(s), Entries
 //	people      SaveUser, RemoveUser, User(s); AddSession, Session, SeeSession, EndSession

@@ -64,11 +64,15 @@ func (tx *Tx) Enqueue(ctx context.Context, commands ...Command) error {
 	return insert(ctx, tx.q, `INSERT INTO outbox (id, robot_id, verb, payload, version, rollout_id, incident_id, created)`, rows, `ON CONFLICT (id) DO NOTHING`)
 }
 
-// Unsent lists commands that the broker has not taken, the oldest first, and
-// those that it took before a moment and that the robot has not answered.
-func (r *Reader) Unsent(ctx context.Context, takenBefore time.Time, limit int) ([]Command, error) {
+// Due lists commands that are to be sent now: first those that the broker has
+// not taken, the oldest first, then those that the robot has not answered for a
+// while after the last time. That is unit times the square of how often it was
+// sent, up to 100 units: soon at first, and seldom to a robot that is away.
+func (r *Reader) Due(ctx context.Context, now time.Time, unit time.Duration, limit int) ([]Command, error) {
 	out, err := all(ctx, r.q, scanCommand, `SELECT `+commandColumns+` FROM outbox
-		WHERE complied = 0 AND dropped = 0 AND acknowledged = 0 AND (sent = 0 OR sent < $1) ORDER BY created, id LIMIT $2`, stamp(takenBefore), limit)
+		WHERE complied = 0 AND dropped = 0 AND acknowledged = 0
+			AND (sent = 0 OR sent + CAST($1 AS BIGINT) * (CASE WHEN sends < 10 THEN sends * sends ELSE 100 END) < $2)
+		ORDER BY sent, created, id LIMIT $3`, unit.Microseconds(), stamp(now), limit)
 	if err != nil {
 		return nil, fmt.Errorf("store: outbox: %w", err)
 	}

@@ -27,7 +27,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		"assignment":   func() error { _, err := s.Assignment(ctx, "o", "x"); return err },
 		"assignments":  func() error { _, err := s.AssignmentsOf(ctx, "x"); return err },
 		"ledger":       func() error { _, err := s.Ledger(ctx, "x"); return err },
-		"unsent":       func() error { _, err := s.Unsent(ctx, time.Time{}, 10); return err },
+		"unsent":       func() error { _, err := s.Due(ctx, time.Time{}, time.Minute, 10); return err },
 		"command":      func() error { _, err := s.Command(ctx, "c"); return err },
 		"commands":     func() error { _, err := s.Commands(ctx, CommandQuery{Robot: "x"}); return err },
 		"health":       func() error { return s.EachHour(ctx, HealthQuery{Robot: "x"}, func(Hour) error { return nil }) },

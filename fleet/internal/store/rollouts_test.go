@@ -246,14 +246,14 @@ func TestOutbox(t *testing.T) {
 		for range 2 { // the second time changes nothing
 			update(t, s, func(tx *store.Tx) error { return tx.Enqueue(t.Context(), one, two) })
 			one.Created, two.Created = storetest.Noon(), storetest.Noon()
-			same(t, "unsent", must(s.Unsent(t.Context(), time.Time{}, 10)), []store.Command{one, two})
+			same(t, "unsent", must(s.Due(t.Context(), time.Time{}, time.Minute, 10)), []store.Command{one, two})
 		}
-		same(t, "one", must(s.Unsent(t.Context(), time.Time{}, 1)), []store.Command{one})
+		same(t, "one", must(s.Due(t.Context(), time.Time{}, time.Minute, 1)), []store.Command{one})
 		env.Clock.Add(time.Minute)
 		update(t, s, func(tx *store.Tx) error { return tx.Sent(t.Context(), "c1", "c2") })
 		one.Sent, one.Sends, two.Sent, two.Sends = env.Clock.Now(), 1, env.Clock.Now(), 1
-		same(t, "sent", len(must(s.Unsent(t.Context(), time.Time{}, 10))), 0)
-		same(t, "sent long ago", must(s.Unsent(t.Context(), env.Clock.Now().Add(time.Second), 10)), []store.Command{one, two})
+		same(t, "sent", len(must(s.Due(t.Context(), time.Time{}, time.Minute, 10))), 0)
+		same(t, "sent long ago", must(s.Due(t.Context(), env.Clock.Now().Add(2*time.Minute), time.Minute, 10)), []store.Command{one, two})
 
 		said := func(f func(tx *store.Tx) (bool, error)) (did bool) {
 			update(t, s, func(tx *store.Tx) (err error) { did, err = f(tx); return err })

@@ -227,7 +227,7 @@ func (c *script) halt(r store.Rollout, took []string) error {
 
 // send hands commands to the broker, and then notes that it did.
 func (c *script) send() error {
-	commands, err := c.s.Unsent(c.ctx, time.Time{}, 10)
+	commands, err := c.s.Due(c.ctx, time.Time{}, time.Minute, 10)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package mqttlink
+package mqttframe
 
 import (
 	"bytes"
@@ -32,14 +32,14 @@ func publish(t *testing.T, size int) []byte {
 
 func TestFrames(t *testing.T) {
 	var stream []byte
-	for _, size := range []int{0, 1, 100, 200, 20_000, maxFrame, 3 << 20, 5} {
+	for _, size := range []int{0, 1, 100, 200, 20_000, Max, 3 << 20, 5} {
 		stream = append(stream, publish(t, size)...)
 	}
 	for name, r := range map[string]io.Reader{"whole": bytes.NewReader(stream), "byte by byte": iotest.OneByteReader(bytes.NewReader(stream))} {
 		t.Run(name, func(t *testing.T) {
 			f := &frames{Conn: wire{Reader: r}}
 			overhead := len(publish(t, 0)) - 2
-			for _, want := range []int{0, 1, 100, 200, 20_000, maxFrame - overhead, maxFrame - overhead, 5} {
+			for _, want := range []int{0, 1, 100, 200, 20_000, Max - overhead, Max - overhead, 5} {
 				got, err := packets.ReadPacket(f)
 				if err != nil {
 					t.Fatal(err)
@@ -64,7 +64,7 @@ func TestFramesRefuse(t *testing.T) {
 		"SUBACK without answers": {0x90, 2, 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := packets.ReadPacket(&frames{Conn: wire{Reader: bytes.NewReader(raw)}}); !errors.Is(err, errFrame) {
+			if _, err := packets.ReadPacket(&frames{Conn: wire{Reader: bytes.NewReader(raw)}}); !errors.Is(err, ErrFrame) {
 				t.Errorf("%v", err)
 			}
 		})
@@ -82,7 +82,7 @@ func FuzzFrames(f *testing.F) {
 			if err != nil {
 				return
 			}
-			if pub, ok := p.(*packets.PublishPacket); ok && len(pub.Payload) > maxFrame {
+			if pub, ok := p.(*packets.PublishPacket); ok && len(pub.Payload) > Max {
 				t.Fatal(len(pub.Payload))
 			}
 		}

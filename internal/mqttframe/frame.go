@@ -1,4 +1,6 @@
-package mqttlink
+// Package mqttframe stands between a broker, which is trusted with nothing, and
+// the Eclipse Paho client, which allocates what a packet's length says.
+package mqttframe
 
 import (
 	"errors"
@@ -6,12 +8,12 @@ import (
 	"net"
 )
 
-// maxFrame is what a broker may send as one packet, in bytes after the fixed
-// header. Of a longer PUBLISH the rest is left out: it is longer than any
-// command even then (a topic takes 64 KiB at most), so it is refused and
-// acknowledged, where breaking the connection would have it come again for
+// Max is what a broker may send as one packet, in bytes after the fixed header.
+// Of a longer PUBLISH the rest is left out. As a topic takes 64 KiB at most, more
+// is left than any message has that means something: who gets it sees that, and
+// acknowledges it, where breaking the connection would have it come again for
 // ever.
-const maxFrame = 128 << 10
+const Max = 128 << 10
 
 // Types of packets (MQTT 3.1.1, section 2.2.1).
 const (
@@ -23,8 +25,12 @@ const (
 // more answers than questions paho panics.
 const subackBytes = 3
 
-// errFrame breaks the connection to a broker that does not keep to MQTT.
-var errFrame = errors.New("the broker sent a packet that is too long or none of MQTT")
+// ErrFrame breaks the connection to a broker that does not keep to MQTT.
+var ErrFrame = errors.New("the broker sent a packet that is too long or none of MQTT")
+
+// Bound is the connection with what comes from it bounded. It is for a client
+// that subscribes to one topic at a time.
+func Bound(c net.Conn) net.Conn { return &frames{Conn: c} }
 
 // frames keeps a broker from what paho would not withstand: it allocates what a
 // packet's length says, up to 256 MiB, before a byte of it has come.
@@ -95,17 +101,17 @@ func (f *frames) next() error {
 			break
 		}
 		if shift == 21 {
-			return fmt.Errorf("%w: a length of more than four bytes", errFrame)
+			return fmt.Errorf("%w: a length of more than four bytes", ErrFrame)
 		}
 	}
 	if first>>4 == packetSuback && length != subackBytes {
-		return fmt.Errorf("%w: a SUBACK of %d bytes", errFrame, length)
+		return fmt.Errorf("%w: a SUBACK of %d bytes", ErrFrame, length)
 	}
-	if length > maxFrame {
+	if length > Max {
 		if first>>4 != packetPublish {
-			return fmt.Errorf("%w: type %d with %d bytes", errFrame, first>>4, length)
+			return fmt.Errorf("%w: type %d with %d bytes", ErrFrame, first>>4, length)
 		}
-		f.skip, length = length-maxFrame, maxFrame
+		f.skip, length = length-Max, Max
 	}
 	f.head, f.body = append(f.head[:0:0], first), length
 	for {

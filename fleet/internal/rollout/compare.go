@@ -90,12 +90,12 @@ func (g groups) measure(of func(r Robot) (float64, bool)) (treated, control []fl
 	return all(g.treated), all(g.control)
 }
 
-// Tests of harm share a look's false alarms: failures, silence, and three each
-// of ERROR and WARN; in the wide stage without the outliers, as one robot of so
-// many proves nothing, but with five for regressions.
+// Tests of harm share a look's false alarms: failures, rollbacks, silence, and
+// three each of ERROR and WARN; in the wide stage without the outliers, as one
+// robot of so many proves nothing, but with five for regressions.
 const (
-	canaryTests = 8
-	wideTests   = 11
+	canaryTests = 9
+	wideTests   = 12
 )
 
 // compare makes a stage's checks.
@@ -106,6 +106,7 @@ func (v *look) compare(stage Stage, g groups, alpha float64) []Check {
 	}
 	checks := []Check{
 		v.failures(each),
+		v.rollbacks(each),
 		g.minutes("error_minutes", "ERROR or silent", stage, each, func(c Counters) float64 { return c.Error + c.Silent }),
 		g.minutes("warn_minutes", "WARN, ERROR or silent", stage, each, func(c Counters) float64 { return c.Warn + c.Error + c.Silent }),
 		g.silence(each),

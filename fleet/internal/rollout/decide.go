@@ -107,22 +107,60 @@ func (v *look) triggers() Check {
 
 // failures compares the updates that failed with the plan's limit.
 func (v *look) failures(alpha float64) Check {
-	n := v.counts.Confirmed + v.counts.Failed + v.counts.RolledBack
-	hits := v.counts.Failed + v.counts.RolledBack
-	c := Check{Name: "failures", Result: Good, Text: fmt.Sprintf("%d of %d updates failed or were rolled back", hits, n)}
+	n, bad := v.updates(func(r Robot) bool { return true })
+	c := Check{Name: "failures", Result: Good, Text: fmt.Sprintf("%d of %d updates failed or were rolled back", len(bad), n)}
+	t := v.againstLimit(len(bad), n, alpha)
+	c.Tests = []Test{t}
+	if t.P <= alpha {
+		c.Result, c.Robots = Bad, bad[:min(len(bad), named)]
+		c.Text += fmt.Sprintf(": more than %.2g %%, so many would be a chance of %.2g", 100*v.p.FailureRate, t.P)
+	}
+	return c
+}
+
+// updates counts those that ended, and names the robots of such that went wrong
+// in that way.
+func (v *look) updates(counts func(Robot) bool) (n int, bad []string) {
+	for _, r := range v.o.Robots {
+		switch {
+		case r.Fault():
+			n++
+			if counts(r) {
+				bad = append(bad, r.ID)
+			}
+		case r.Outcome == Confirmed:
+			n++
+		}
+	}
+	return n, bad
+}
+
+func (v *look) againstLimit(hits, n int, alpha float64) Test {
 	t := Test{Method: "binomial", Treated: n, TreatedHits: hits, P: binomialTail(hits, n, v.p.FailureRate), Alpha: alpha, Margin: v.p.FailureRate, Unit: "share of updates"}
 	if n > 0 {
 		t.Effect = float64(hits) / float64(n)
 	}
-	c.Tests = []Test{t}
-	if t.P <= alpha {
+	return t
+}
+
+// rollbacks are robots that tried the release and put it back by themselves. No
+// firmware that is fine does that, so one of them is enough for a person to look
+// at it, unless there are so many robots that the share is shown to be within the limit.
+func (v *look) rollbacks(alpha float64) Check {
+	n, bad := v.updates(func(r Robot) bool { return r.Outcome == RolledBack })
+	c := Check{Name: "rollbacks", Result: Good, Text: fmt.Sprintf("%d of %d robots put it back", len(bad), n), Robots: bad[:min(len(bad), named)]}
+	t := v.againstLimit(len(bad), n, alpha)
+	shown := t
+	shown.Method, shown.Alpha = methodMargin, shownBy
+	shown.P = 1 - binomialTail(len(bad)+1, n, v.p.FailureRate) // of so few, if the rate is as high as the limit
+	c.Tests = []Test{t, shown}
+	switch {
+	case t.P <= alpha:
 		c.Result = Bad
-		c.Text += fmt.Sprintf(": more than %.2g %%, so many would be a chance of %.2g", 100*v.p.FailureRate, t.P)
-		for _, r := range v.o.Robots {
-			if (r.Outcome == Failed || r.Outcome == RolledBack) && len(c.Robots) < named {
-				c.Robots = append(c.Robots, r.ID)
-			}
-		}
+		c.Text += fmt.Sprintf(": more than chance and the limit of %.2g %% explain (p = %.2g)", 100*v.p.FailureRate, t.P)
+	case len(bad) > 0 && shown.P > shownBy:
+		c.Result = Unclear
+		c.Text += fmt.Sprintf(" (%s); that this is less than %.2g %% of the fleet is not shown", strings.Join(c.Robots, ", "), 100*v.p.FailureRate)
 	}
 	return c
 }

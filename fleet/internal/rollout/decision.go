@@ -95,7 +95,7 @@ const (
 
 // Check is one thing that a gate looked at.
 type Check struct {
-	// Name says at what: triggers, failures, healthy, error_minutes,
+	// Name says at what: triggers, failures, rollbacks, healthy, error_minutes,
 	// warn_minutes, silence, power, odometry, diagnostics, battery, drain, safety.
 	Name   string `json:"name"`
 	Result Result `json:"result"`

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -141,26 +142,20 @@ func (v *look) gate(s State) (State, Decision) {
 		return v.ask(s, CodeCompanions, v.summary(g)+", but "+v.unfit())
 	case patient && !v.hopeless(g):
 		return s, s.decision(Wait, CodeUnclear, v.now, "watched longer: "+unclear)
-	case v.weak():
+	case v.unclear("power") && !v.unclear("rollbacks"):
 		return v.ask(s, CodeTooFew, unclear)
 	}
 	return v.ask(s, CodeUnclear, unclear)
 }
 
 // hopeless says that more time would not help: even if all robots of the stage
-// reported, they would be too few.
+// reported, they would be too few; or some put the release back.
 func (v *look) hopeless(g groups) bool {
-	return detectable(v.counts.Turn-g.internal, g.controls, v.p.Power) > v.p.Detect
+	return v.unclear("rollbacks") || detectable(v.counts.Turn-g.internal, g.controls, v.p.Power) > v.p.Detect
 }
 
-// weak says whether the gate had too little to see harm with.
-func (v *look) weak() bool {
-	for _, c := range v.tests {
-		if c.Name == "power" && c.Result == Unclear {
-			return true
-		}
-	}
-	return false
+func (v *look) unclear(name string) bool {
+	return slices.ContainsFunc(v.tests, func(c Check) bool { return c.Name == name && c.Result == Unclear })
 }
 
 // said is what the checks with that result say.

@@ -18,6 +18,7 @@ type world struct {
 	rate   map[string]float64 // bad minutes a day
 	harmed map[string]bool
 	harm   float64 // minutes of ERROR a day on a harmed robot
+	trial  bool    // a harmed robot fails its trial
 }
 
 func newWorld(seed uint64, ids []string, share, harm float64) *world {
@@ -107,7 +108,11 @@ func rehearse(p Plan, w *world, n int, until Stage) rehearsal {
 		for i, r := range o.Robots {
 			if !s.Stage.Before(r.Stage) {
 				turn++
-				o.Robots[i].Progress = r.Progress.With(Confirmed, "", now)
+				outcome, code := Confirmed, ""
+				if w.trial && w.harmed[r.ID] {
+					outcome, code = RolledBack, "self_test_failed"
+				}
+				o.Robots[i].Progress = r.Progress.With(outcome, code, now)
 			}
 		}
 		if !s.Phase.Active() || s.Phase == Asking || !s.Stage.Before(until) {
@@ -139,12 +144,17 @@ func ids(n int) []string {
 	return all
 }
 
+// inTrial stands for a harm that shows in the trial, not in minutes.
+const inTrial = -1
+
 func rehearsals(t *testing.T, n, robots int, share, harm float64, until Stage) map[Verdict]int {
 	ended, exposed := map[Verdict]int{}, 0
 	for seed := range n {
 		p := plan(t)
 		p.Internal, p.Seed = nil, uint64(seed)
-		got := rehearse(p, newWorld(uint64(seed), ids(robots), share, harm), robots, until)
+		w := newWorld(uint64(seed), ids(robots), share, max(0, harm))
+		w.trial = harm == inTrial
+		got := rehearse(p, w, robots, until)
 		ended[got.verdict]++
 		if got.verdict == Halt {
 			exposed += got.exposed
@@ -163,6 +173,15 @@ func TestRehearseHarm(t *testing.T) {
 	t.Parallel()
 	n := seeds(t, 100)
 	if past := rehearsals(t, n, 1000, 0.05, 240, Wide)[Advance]; past > max(1, n/100) {
+		t.Errorf("%d of %d got past the canary", past, n)
+	}
+}
+
+// Nor does one that one robot in twenty puts back in its trial.
+func TestRehearseTrials(t *testing.T) {
+	t.Parallel()
+	n := seeds(t, 100)
+	if past := rehearsals(t, n, 1000, 0.05, inTrial, Wide)[Advance]; past > max(1, n/100) {
 		t.Errorf("%d of %d got past the canary", past, n)
 	}
 }

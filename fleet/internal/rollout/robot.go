@@ -22,6 +22,10 @@ func Triggers() []string {
 	return []string{"unexplained_estop", "reboots", "dtls_failures", "battery_drain", "silent"}
 }
 
+// byHand are the codes of an update that a person cancelled or had put back: they
+// say nothing of the release.
+func byHand() []string { return []string{"cancelled", "operator"} }
+
 // Progress is a robot's way with a release. Times are when each happened
 // first; zero: it has not.
 type Progress struct {
@@ -73,6 +77,11 @@ func (p Progress) With(o Outcome, code string, at time.Time) Progress {
 // Took says whether the robot runs the release, or is about to: it has to be
 // told when the release is called back.
 func (p Progress) Took() bool { return p.Outcome == Confirmed || p.Outcome == Trying }
+
+// Fault says whether the update went wrong, and not by a person's hand.
+func (p Progress) Fault() bool {
+	return (p.Outcome == Failed || p.Outcome == RolledBack) && !slices.Contains(byHand(), p.Code)
+}
 
 // Counters are sums of what an agent counted.
 type Counters struct {

@@ -129,7 +129,7 @@ func keyStatus(ctx context.Context, from *store.Reader, incident string) (KeySta
 	status := statusOf(f)
 	status.Incident, status.Since = i, r.Steps
 	status.Hidden = append(status.Hidden, r.Hidden...)
-	if err := from.EachRobot(ctx, store.RobotQuery{}, func(robot store.Robot) error { status.add(f, robot); return nil }); err != nil {
+	if err := from.EachRobot(ctx, store.RobotQuery{Brief: true}, func(robot store.Robot) error { status.add(f, robot); return nil }); err != nil {
 		return KeyStatus{}, r, err
 	}
 	status.settle(f)

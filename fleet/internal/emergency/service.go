@@ -289,7 +289,7 @@ func (s *Service) Preview(ctx context.Context, name string) (Preview, error) {
 func eachOf(ctx context.Context, r *store.Reader, targets []Target, do func(store.Robot, compat.Version)) error {
 	for _, sku := range skus(targets) {
 		bad := versionFor(targets, sku)
-		err := r.EachRobot(ctx, store.RobotQuery{SKU: sku}, func(robot store.Robot) error { do(robot, bad); return nil })
+		err := r.EachRobot(ctx, store.RobotQuery{SKU: sku, Brief: true}, func(robot store.Robot) error { do(robot, bad); return nil })
 		if err != nil {
 			return err
 		}

@@ -3,7 +3,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-go rehearse lint fuzz bench idle demo deb clean
+.PHONY: help setup build test test-go rehearse lint fuzz bench idle screenshots demo deb clean
 
 VERSION = $(shell scripts/version)
 LDFLAGS = -X main.version=$(VERSION)
@@ -15,7 +15,7 @@ PACKAGES ?= ./...
 ARGS ?=
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## find or set up ROS 2, the interfaces, their Go bindings, esptool, its stubs, goosebit and Mosquitto
 	@scripts/setup ros
@@ -48,6 +48,10 @@ bench: build ## compare the agent's flasher with esptool against the same simula
 
 idle: build ## measure the agent's memory and CPU at rest, with ROS 2, MQTT and DTLS on
 	@$(ENVIRONMENT) && scripts/idle
+
+screenshots: ## draw the dashboard's pictures in docs/pictures anew, with Chromium
+	@mkdir -p docs/pictures
+	@ROBOT_OTA_SCREENSHOTS=$(CURDIR)/docs/pictures go test -count 1 -run TestScreenshots ./fleet/internal/dashboard
 
 demo: build ## show updates from the trigger to the end, in two acts: by ROS 2, by MQTT
 	@$(ENVIRONMENT) && scripts/demo

@@ -151,7 +151,10 @@ func (s *site) fill(t testing.TB) {
 			if err := tx.AddRobot(ctx, store.Robot{ID: id, SKU: sku, Internal: i == 0}); err != nil {
 				return err
 			}
-			state := store.RobotState{Version: v([]string{"0.2.0", "0.1.0", "0.2.0", "0.2.1"}[i%4]), Slot: "ota_0", OTAState: "valid", Online: i%5 != 0, Received: now.Add(-time.Duration(i) * time.Minute), Companion: v("0.2.0")}
+			state := store.RobotState{Version: v([]string{"0.2.0", "0.1.0", "0.2.0", "0.2.1"}[i%4]), Slot: "ota_0", OTAState: "valid", Online: i%20 != 4, Received: now.Add(-time.Duration(i) * time.Second), Companion: v("0.2.0")}
+			if !state.Online {
+				state.Received = now.Add(-time.Hour)
+			}
 			if err := tx.SetState(ctx, id, state); err != nil {
 				return err
 			}
@@ -160,8 +163,25 @@ func (s *site) fill(t testing.TB) {
 				return err
 			}
 		}
+		if err := stable(ctx, tx, now); err != nil {
+			return err
+		}
 		return s.rollout(ctx, tx, "o1", now)
 	})
+}
+
+// stable is a rollout that went to its end in two days and some hours.
+func stable(ctx context.Context, tx *store.Tx, now time.Time) error {
+	r, err := tx.StartRollout(ctx, store.Rollout{ID: "o0", Release: "basic-0.2.0", Version: v("0.2.0"), SKUs: []string{"basic"}, Phase: "running", Stage: "internal"})
+	if err != nil {
+		return err
+	}
+	if err := tx.Assign(ctx, store.Assignment{Rollout: "o0", Robot: "robot-002", SKU: "basic", Stage: "full", Outcome: "confirmed", Confirmed: now.Add(101 * time.Hour)}); err != nil {
+		return err
+	}
+	r.Phase, r.Stage, r.Active = "stable", "full", false
+	_, err = tx.SaveRollout(ctx, r)
+	return err
 }
 
 func figuresOutcome(i int) (outcome, code string) {

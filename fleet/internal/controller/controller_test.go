@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -57,7 +58,8 @@ func TestFourStages(t *testing.T) {
 				}
 			}
 		}
-		if len(d.Checks) < 7 || d.Counts.Confirmed != 14 || d.Checks[3].Tests[0].Treated != 12 || d.Checks[3].Tests[0].Control != 28 {
+		compared := slices.IndexFunc(d.Checks, func(c rollout.Check) bool { return c.Name == "error_minutes" })
+		if compared < 0 || d.Counts.Confirmed != 14 || d.Checks[compared].Tests[0].Treated != 12 || d.Checks[compared].Tests[0].Control != 28 {
 			t.Errorf("the canary's evidence: %+v", d)
 		}
 		if of := must(r.s.ReleaseNamed(r.ctx, releaseName)); of.Status != release.Stable {

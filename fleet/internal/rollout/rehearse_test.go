@@ -74,6 +74,7 @@ type rehearsal struct {
 	code    Code
 	text    string
 	exposed int
+	harmed  int // canaries
 }
 
 // rehearse lets a rollout go on from the moment when the canaries have their
@@ -83,8 +84,11 @@ func rehearse(p Plan, w *world, n int, until Stage) rehearsal {
 	for i := range n {
 		candidates = append(candidates, Candidate{ID: fmt.Sprint("r", i)})
 	}
-	o := Observations{}
+	o, harmed := Observations{}, 0
 	for _, c := range Draw(p, candidates) {
+		if c.Stage == Canary && w.harmed[c.ID] {
+			harmed++
+		}
 		o.Robots = append(o.Robots, Robot{ID: c.ID, Stage: c.Stage, Heard: noon, Before: w.window(c.ID, 7, false)})
 	}
 	s := State{Schema: Schema, Phase: Running, Stage: Canary, Opened: noon, Split: noon}
@@ -116,7 +120,7 @@ func rehearse(p Plan, w *world, n int, until Stage) rehearsal {
 			}
 		}
 		if !s.Phase.Active() || s.Phase == Asking || !s.Stage.Before(until) {
-			return rehearsal{d.Verdict, d.Stage, d.Code, d.Text, turn}
+			return rehearsal{d.Verdict, d.Stage, d.Code, d.Text, turn, harmed}
 		}
 		if now = now.Add(time.Hour); now.Sub(noon) > 60*24*time.Hour {
 			return rehearsal{verdict: "never"}
@@ -148,7 +152,7 @@ func ids(n int) []string {
 const inTrial = -1
 
 func rehearsals(t *testing.T, n, robots int, share, harm float64, until Stage) map[Verdict]int {
-	ended, exposed := map[Verdict]int{}, 0
+	ended, exposed, hidden := map[Verdict]int{}, 0, 0
 	for seed := range n {
 		p := plan(t)
 		p.Internal, p.Seed = nil, uint64(seed)
@@ -156,14 +160,23 @@ func rehearsals(t *testing.T, n, robots int, share, harm float64, until Stage) m
 		w.trial = harm == inTrial
 		got := rehearse(p, w, robots, until)
 		ended[got.verdict]++
+		if share > 0 && got.harmed == 0 {
+			hidden++
+		}
 		if got.verdict == Halt {
 			exposed += got.exposed
 		}
 	}
+	what := fmt.Sprintf("%.0f minutes of ERROR a day", harm)
+	if harm == inTrial {
+		what = "a failed trial"
+	}
+	t.Logf("%d rollouts on %d robots, %s for %.0f %% of them: %v", n, robots, what, 100*share, ended)
+	if share > 0 {
+		t.Logf("no canary was harmed: %d times", hidden)
+	}
 	if halts := ended[Halt]; halts > 0 {
-		t.Logf("%d rollouts, %d robots, harm to %.1f %% of %.0f min/day: %v; where halted, %.1f %% of the fleet had been exposed", n, robots, 100*share, harm, ended, 100*float64(exposed)/float64(halts*robots))
-	} else {
-		t.Logf("%d rollouts, %d robots, harm to %.1f %% of %.0f min/day: %v", n, robots, 100*share, harm, ended)
+		t.Logf("exposed where it was halted: %.1f %% of the fleet", 100*float64(exposed)/float64(halts*robots))
 	}
 	return ended
 }

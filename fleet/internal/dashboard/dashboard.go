@@ -58,6 +58,8 @@ type dashboard struct {
 	pages   pages
 	doors   doors
 	viewers chan struct{} // one for each page that is followed live
+	// fleets are what the first page shows, for each of its choices.
+	fleets map[int]*kept[overviewData]
 }
 
 // Bounds.
@@ -73,6 +75,10 @@ func New(cfg Config, s *store.Store, deeds Deeds, log *slog.Logger) (http.Handle
 		return nil, err
 	}
 	d := &dashboard{cfg: cfg, store: s, deeds: deeds, log: log, doors: newDoors(cfg.Now), viewers: make(chan struct{}, maxViewers)}
+	d.fleets = make(map[int]*kept[overviewData])
+	for _, days := range choices() {
+		d.fleets[days] = &kept[overviewData]{}
+	}
 	if d.pages, err = parsePages(); err != nil {
 		return nil, err
 	}

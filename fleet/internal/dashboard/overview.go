@@ -34,17 +34,26 @@ type overviewData struct {
 	Commands  []store.CommandCount
 }
 
+// choices are the days over which figures can be shown; the third is shown first.
+func choices() []int { return []int{1, 7, 30, 90} }
+
 // overview is the first page.
 func (d *dashboard) overview(r *http.Request, _ visit) (page, error) {
-	o := overviewData{Days: 30, Choices: []int{1, 7, 30, 90}, Silent: figures.SilentAfter}
-	for _, c := range o.Choices {
+	days := choices()[2]
+	for _, c := range choices() {
 		if r.URL.Query().Get("days") == strconv.Itoa(c) {
-			o.Days = c
+			days = c
 		}
 	}
-	ctx, now := r.Context(), d.cfg.Now()
+	o, err := d.fleets[days].get(d.cfg.Now, func() (overviewData, error) { return d.fleet(r.Context(), days) })
+	return page{name: "overview", Title: "Fleet", Data: o, Live: true}, err
+}
+
+// fleet reads what the first page shows.
+func (d *dashboard) fleet(ctx context.Context, days int) (overviewData, error) {
+	o, now := overviewData{Days: days, Choices: choices(), Silent: figures.SilentAfter}, d.cfg.Now()
 	err := d.store.View(ctx, func(s *store.Reader) (err error) {
-		if o.Figures, err = overviewFigures(ctx, s, now.AddDate(0, 0, -o.Days), o.Days); err != nil {
+		if o.Figures, err = overviewFigures(ctx, s, now.AddDate(0, 0, -days), days); err != nil {
 			return err
 		}
 		if o.Presence, err = s.Presence(ctx, now.Add(-figures.SilentAfter)); err != nil {
@@ -64,7 +73,7 @@ func (d *dashboard) overview(r *http.Request, _ visit) (page, error) {
 		o.Commands, err = s.CountCommands(ctx)
 		return err
 	})
-	return page{name: "overview", Title: "Fleet", Data: o, Live: true}, err
+	return o, err
 }
 
 // overviewFigures are the mission's figures since a moment.

@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/robot-platform/robot-ota/fleet/internal/rollout"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
 	"github.com/robot-platform/robot-ota/fleet/internal/store/storetest"
 )
@@ -63,6 +65,34 @@ func TestPages(t *testing.T) {
 			t.Error(log)
 		}
 	})
+}
+
+// A rollout that was halted leads to its incident, and can be steered no more.
+func TestHaltedRollout(t *testing.T) {
+	s := open(t, storetest.SQLite(t))
+	s.fill(t)
+	s.env.Clock.Add(time.Minute)
+	s.update(t, func(tx *store.Tx) error {
+		r, err := tx.Rollout(t.Context(), "o1")
+		if err != nil {
+			return err
+		}
+		state, _, err := rollout.Obey(must(rollout.ParseState(r.State)), rollout.Order{Verdict: rollout.Halt, By: "ann", Reason: "wheels lock"}, s.env.Clock.Now())
+		if err != nil {
+			return err
+		}
+		r.Phase, r.Active, r.State = string(state.Phase), false, must(json.Marshal(state))
+		if _, err := tx.SaveRollout(t.Context(), r); err != nil {
+			return err
+		}
+		_, err = tx.OpenIncident(t.Context(), store.Incident{ID: "of-o1", Kind: "rollback", Title: "x", Version: v("0.2.1"), SKUs: []string{"standard"}, OpenedBy: "ann", Reason: "y"})
+		return err
+	})
+	page := s.browser(t).login("ann").get("/rollouts/o1").Body.String()
+	holds(t, "the rollout", page, "halted", "ended", `href="/incidents/of-o1"`, "halted by ann", "canary <span class=\"tag halted\">halted")
+	if strings.Contains(page, "verb-") {
+		t.Error("it can be steered")
+	}
 }
 
 // A fleet of nobody has pages as well.

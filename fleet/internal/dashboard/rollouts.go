@@ -35,7 +35,7 @@ type stageData struct {
 	Who    string
 	Gate   string
 	Watch  time.Duration
-	Now    string // waits, open, passed
+	Now    string // waits, open, passed, halted
 	Opened time.Time
 	Filled time.Time
 	Passed time.Time
@@ -102,6 +102,17 @@ func (o *rolloutData) about(i store.Incident) bool {
 	return i.Version == o.Version && slices.ContainsFunc(o.SKUs, func(sku string) bool { return slices.Contains(i.SKUs, sku) })
 }
 
+// opened is the incident of a rollout's firmware since it began; "": there is none.
+func opened(incidents []store.Incident, o store.Rollout) string {
+	for _, i := range incidents { // the newest first
+		of := func(sku string) bool { return slices.Contains(o.SKUs, sku) }
+		if i.Version == o.Version && !i.Opened.Before(o.Created) && slices.ContainsFunc(i.SKUs, of) {
+			return i.ID
+		}
+	}
+	return ""
+}
+
 // read takes plan and state apart.
 func (o *rolloutData) read(counts []store.StageCount) error {
 	plan, err := rollout.ParsePlan(o.Plan)
@@ -133,7 +144,10 @@ func (o *rolloutData) stage(plan rollout.Plan, stage rollout.Stage, counts []sto
 		}
 	}
 	if o.State.Stage == stage && s.Now != "passed" {
-		s.Now, s.Opened, s.Filled = "open", o.State.Opened, o.State.Filled
+		if s.Now = "open"; o.State.Phase == rollout.Halted {
+			s.Now = "halted"
+		}
+		s.Opened, s.Filled = o.State.Opened, o.State.Filled
 	}
 	for _, c := range counts {
 		if c.Stage == string(stage) {

@@ -64,11 +64,16 @@ const (
 	diesAfter
 )
 
-func (d *day) fate() fate {
+// fate is rolled for an operation. Ends of jobs are few, and the more dangerous.
+func (d *day) fate(name string) fate {
 	if !d.deadly {
 		return lives
 	}
-	switch d.rng.IntN(20) {
+	luck := 20
+	if name == "settle" {
+		luck = 4
+	}
+	switch d.rng.IntN(luck) {
 	case 0:
 		return diesBefore
 	case 1:
@@ -168,6 +173,7 @@ func (d *day) suffer(ctx context.Context, wg *sync.WaitGroup) {
 		{5 * time.Hour, 90 * time.Minute, d.fleet.part},
 		{2 * time.Hour, 20 * time.Minute, on(&d.chip.cut)},
 		{20 * time.Minute, time.Minute, on(&d.chip.cut)},
+		{2 * time.Hour, 3 * time.Hour, on(&d.chip.lossy)},
 		{2 * time.Hour, time.Hour, on(&d.body.flaps)},
 		{time.Hour, 30 * time.Minute, on(&d.body.moving)},
 		{3 * time.Hour, 10 * time.Minute, on(&d.body.stopped)},

@@ -124,12 +124,12 @@ func (f *fleet) junk(r release) {
 	f.say(2, false, "ota", `{"url": "https://`)
 	f.say(1, false, "ota", `{"id":"foreign","url":%q,"sha256":%q,"version":%q,"sku":"industrial"}`, r.url(), r.sum, r.version)
 	f.say(1, false, "ota", `{"id":"stale","url":%q,"sha256":%q,"version":%q,"issued":%d}`, r.url(), r.sum, r.version, time.Now().Add(-48*time.Hour).Unix())
-	f.say(1, false, "ota", `{"id":"older","url":%q,"sha256":%q,"version":"0.1.0"}`, r.url(), r.sum)
+	f.say(1, false, "ota", `{"id":"older","url":%q,"sha256":%q,"version":"0.1.0"}`, r.url(), r.sum) // which an agent may take that has not heard the firmware yet
 	f.say(1, false, "cancel", `{"id":"never-heard-of"}`)
 	f.say(1, true, "rollback", `{"id":"left-behind","reason":"of another day","version":"0.0.9"}`)
 }
 
 // refusals are the codes with which that is refused, whatever else goes on.
 func refusals() []string {
-	return []string{"malformed", "foreign_sku", "stale", "not_newer", "not_running", "retained"}
+	return []string{"malformed", "foreign_sku", "stale", "not_running", "retained"}
 }

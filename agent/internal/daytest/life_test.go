@@ -130,7 +130,7 @@ func (l *life) do(ctx context.Context, name string, effect func() error) error {
 		return errDead
 	}
 	d.count(name)
-	fate := d.fate()
+	fate := d.fate(name)
 	d.doomed = fate == diesAfter
 	if fate == diesBefore {
 		l.die()

@@ -9,21 +9,23 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 )
 
-// bounds are how often a thing may be done within a minute, and all in all.
+// bounds are how often a thing may be done within a minute, and all in all. An
+// agent tries seven times in its first minute what it does not give up, and may
+// die and begin anew a few times in one.
 func bounds() map[string]struct{ minute, whole int } {
 	return map[string]struct{ minute, whole int }{
 		"check":    {1, 150},
 		"artifact": {20, 400},
-		"dial":     {20, 500},
-		"take":     {10, 300},
-		"give":     {10, 300},
-		"connect":  {10, 400},
-		"reset":    {10, 400},
-		"inspect":  {10, 300},
-		"write":    {3 * pieces, 300},
-		"attest":   {3, 50},
-		"switch":   {2, 40},
-		"restore":  {10, 100},
+		"dial":     {30, 600},
+		"take":     {30, 400},
+		"give":     {30, 400},
+		"connect":  {30, 400},
+		"reset":    {30, 600},
+		"inspect":  {30, 300},
+		"write":    {4 * pieces, 500},
+		"attest":   {5, 60},
+		"switch":   {3, 50},
+		"restore":  {30, 200},
 		"save":     {60, 3000},
 		"settle":   {60, 1000},
 	}

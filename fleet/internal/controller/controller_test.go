@@ -203,7 +203,8 @@ func TestOrderedHaltCallsBack(t *testing.T) {
 	}
 }
 
-// A release that somebody withdraws, or whose key is revoked, is not rolled out.
+// A release that somebody withdraws, or whose key is revoked, is not rolled out
+// any more. What robots have installed stays there: who withdraws it says so.
 func TestWithdrawn(t *testing.T) {
 	r := open(t, storetest.SQLite(t), 10)
 	if err := r.start(releaseName); err != nil {
@@ -220,6 +221,9 @@ func TestWithdrawn(t *testing.T) {
 	o := must(r.s.Rollout(r.ctx, releaseName))
 	if d := must(r.s.Decisions(r.ctx, releaseName, 1)); o.Phase != string(rollout.Halted) || len(d) != 1 || !strings.Contains(d[0].Text, "a typo") {
 		t.Errorf("%+v %+v", o, d)
+	}
+	if open := must(r.s.Incidents(r.ctx, true)); len(open) != 0 {
+		t.Errorf("%+v", open)
 	}
 }
 

@@ -241,6 +241,10 @@ func (c *Controller) follow(ctx context.Context, tx *store.Tx, row store.Rollout
 	by, reason := d.By, d.Reason
 	switch d.Verdict {
 	case rollout.Halt:
+		if d.Code == rollout.CodeWithdrawn { // whoever took it back has decided about the robots that have it
+			c.log.Warn("a rollout is halted", "rollout", row.ID, "code", d.Code, "text", d.Text)
+			return nil
+		}
 		if by == "" {
 			by, reason = "rollout "+row.ID, d.Text
 		}

@@ -53,7 +53,7 @@ screenshots: ## draw the dashboard's pictures in docs/pictures anew, with Chromi
 	@mkdir -p docs/pictures
 	@ROBOT_OTA_SCREENSHOTS=$(CURDIR)/docs/pictures go test -count 1 -run TestScreenshots ./fleet/internal/dashboard
 
-demo: build ## show updates from the trigger to the end, in two acts: by ROS 2, by MQTT
+demo: build ## show updates from the trigger to the end, in three acts: by ROS 2, by MQTT, to a fleet
 	@$(ENVIRONMENT) && scripts/demo
 
 deb: setup ## build the Debian packages into dist/

@@ -23,7 +23,10 @@ const (
 // body is the robot around the agent: what it does by itself, and what it is
 // heard to say.
 type body struct {
-	id   string
+	id string
+	// agreeable: no firmware does it any harm.
+	agreeable bool
+
 	chip *chip
 	rng  *rand.Rand
 	t    Temper
@@ -45,17 +48,21 @@ type body struct {
 func newBody(cfg Config, c *chip) *body {
 	rng := rand.New(rand.NewPCG(cfg.Seed, mix(cfg.Seed)))
 	spread := func(middle float64) float64 { return min(0.5, middle*math.Exp(0.7*rng.NormFloat64())) }
-	return &body{
-		id: cfg.ID, chip: c, rng: rng, t: cfg.Temper,
+	b := &body{
+		id: cfg.ID, agreeable: cfg.Agreeable, chip: c, rng: rng, t: cfg.Temper,
 		warnings: spread(cfg.Temper.Warnings), errors: spread(cfg.Temper.Errors),
 		charge: lowest + (1-lowest)*rng.Float64(), minute: cfg.Start, up: cfg.Start, judged: true,
 	}
+	if b.agreeable {
+		b.warnings, b.errors = 0, 0
+	}
+	return b
 }
 
 // nature is how the firmware that runs behaves on this robot.
 func (b *body) nature() (Firmware, Nature, error) {
 	f, err := b.chip.firmware()
-	if err != nil || !f.Nature.against(b.id, f.Image.Version) {
+	if err != nil || b.agreeable || !f.Nature.against(b.id, f.Image.Version) {
 		return f, Nature{}, err
 	}
 	return f, f.Nature, nil

@@ -102,8 +102,11 @@ type Config struct {
 	// Firmware there is, by the SHA-256 of the signed file.
 	Firmware map[string]Firmware
 	Temper   Temper
-	Seed     uint64
-	Start    time.Time
+	// Agreeable robots are ones that every firmware agrees with, and that have no
+	// faults of their own.
+	Agreeable bool
+	Seed      uint64
+	Start     time.Time
 	// CheckEvery is the time between two questions to the server, ReportEvery
 	// that between two words on the robot's health.
 	CheckEvery, ReportEvery time.Duration

@@ -38,7 +38,7 @@ const (
 	// coarse and fine are the steps in time: while nothing is going on, and while
 	// a firmware is changed or tried. Coarse must be less than the silence of
 	// diagnostics that rolls back, and than the gap that ends a counting.
-	coarse = 20 * time.Second
+	coarse = 30 * time.Second
 	fine   = time.Second
 )
 

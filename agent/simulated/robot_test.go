@@ -126,7 +126,7 @@ func TestABadReleaseIsPutBack(t *testing.T) {
 	}{
 		"self-test":     {Nature{Harms: 1, FailsTrial: 1}, []string{watch.CodeBack}},
 		"stops":         {Nature{Harms: 1, EStops: 2}, []string{watch.CodeEStop}},
-		"reboots":       {Nature{Harms: 1, Reboots: 120}, []string{watch.CodeReboots, watch.CodeBack}}, // the latter where it is in the trial
+		"reboots":       {Nature{Harms: 1, Reboots: 120}, []string{watch.CodeReboots, watch.CodeRebooted, watch.CodeBack}}, // the last two in the trial
 		"a thirsty one": {Nature{Harms: 1, Drain: 4}, []string{watch.CodeDrain}},
 	} {
 		t.Run(name, func(t *testing.T) {

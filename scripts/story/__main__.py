@@ -1,8 +1,8 @@
-"""make demo: a simulated robot is updated, from the trigger to the end, in two acts.
+"""make demo: a simulated robot is updated, from the trigger to the end, in three acts.
 
 Simulator, update server, broker and agent are processes of their own; the
 operators are an rclpy client and MQTT clients. What counts is what lies in the
-chip afterwards.
+chip afterwards. In the third act there is a fleet in place of the robot.
 """
 
 import os
@@ -14,6 +14,7 @@ import time
 
 import first
 import second
+import third
 from processes import Failed
 from stage import Stage, say
 
@@ -31,6 +32,9 @@ def main():
         middle = time.monotonic()
         second.play(stage)
         stage.table()
+        last = time.monotonic()
+        say("All five ended as they should.")
+        third.play(stage)
     except (Failed, KeyboardInterrupt) as e:
         say(f"\nThe demo did not end well: {e or 'interrupted'}")
         for name, _, _ in stage.processes.running:
@@ -40,7 +44,10 @@ def main():
     finally:
         stage.close()
     end = time.monotonic()
-    say(f"All five ended as they should: act 1 in {middle - began:.0f} s, act 2 in {end - middle:.0f} s.")
+    say(
+        "\nEverything ended as it should: "
+        f"act 1 in {middle - began:.0f} s, act 2 in {last - middle:.0f} s, act 3 in {end - last:.0f} s."
+    )
     if os.environ.get("KEEP"):
         say(f"What was written lies in {folder}.")
     else:

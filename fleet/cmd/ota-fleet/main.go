@@ -14,9 +14,10 @@
 //	ota-fleet key      compromise start|status|except|done --data DIR … [KEY]
 //	ota-fleet keyring  --data DIR --key pub.der keyring.json
 //	ota-fleet db       migrate|check|backup --data DIR …
+//	ota-fleet simulate [--robots N] [--speed X] …
 //	ota-fleet dev-cert --dir DIR [--host localhost,127.0.0.1] [--robot ID] [--broker HOST]
 //
-// All but dev-cert take --db postgres://… in place of the database in DIR, and
+// All but simulate and dev-cert take --db postgres://… in place of the database in DIR, and
 // may be used beside a running server.
 //
 // Exit codes: 0 done; 1 refused or failed; 2 called wrongly; 3 waited for robots in
@@ -63,7 +64,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(serveCommand(), publishCommand(), listCommand(), withdrawCommand(), rolloutCommand(), haltCommand(), rollbackCommand(), incidentCommand(), //nolint:contextcheck // cobra carries it
-		robotCommand(), userCommand(), keyCommand(), keyringCommand(), dbCommand(), devCertCommand()) //nolint:contextcheck // the same
+		robotCommand(), userCommand(), keyCommand(), keyringCommand(), dbCommand(), simulateCommand(), devCertCommand()) //nolint:contextcheck // the same
 	withManual(root).SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

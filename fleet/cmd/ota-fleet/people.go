@@ -44,12 +44,17 @@ type beside struct {
 	fail context.CancelCauseFunc
 }
 
+// deeds are what operators can do on a server's dashboard.
+func (b *beside) deeds() dashboard.Deeds {
+	return dashboard.Deeds{Steering: steering{newController(b.store, 0, b.log)}, Emergency: emergency.New(b.store, time.Now)}
+}
+
 // serveDashboard answers people until ctx ends.
-func (b *beside) serveDashboard(ctx context.Context, address string) error {
+func (b *beside) serveDashboard(ctx context.Context, address string, cfg dashboard.Config, deeds dashboard.Deeds) error {
 	if address == "" {
 		return nil
 	}
-	h, err := dashboard.New(dashboard.DefaultConfig(), b.store, dashboard.Deeds{Steering: steering{newController(b.store, 0, b.log)}, Emergency: emergency.New(b.store, time.Now)}, b.log)
+	h, err := dashboard.New(cfg, b.store, deeds, b.log)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/fleet/internal/api"
 	"github.com/robot-platform/robot-ota/fleet/internal/certs"
+	"github.com/robot-platform/robot-ota/fleet/internal/dashboard"
 	"github.com/robot-platform/robot-ota/fleet/internal/ingest"
 	"github.com/robot-platform/robot-ota/fleet/internal/metrics"
 	"github.com/robot-platform/robot-ota/fleet/internal/mqttfleet"
@@ -125,7 +126,7 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) (err e
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	if err := errors.Join(also.serveDashboard(ctx, o.people.dashboard), also.serveMetrics(ctx, o.people, m)); err != nil {
+	if err := errors.Join(also.serveDashboard(ctx, o.people.dashboard, dashboard.DefaultConfig(), also.deeds()), also.serveMetrics(ctx, o.people, m)); err != nil {
 		return errors.Join(err, l.Close())
 	}
 	also.Go(func() { prune(ctx, s, log) })

@@ -17,7 +17,7 @@ ARGS ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## find or set up ROS 2, the interfaces, their Go bindings, esptool, its stubs, goosebit and Mosquitto
+setup: ## find or set up ROS 2, the interfaces, their Go bindings, esptool, its stubs, goosebit, Mosquitto and promtool
 	@scripts/setup ros
 	@scripts/setup tools
 

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Tools that tests and linting use, each in an environment of its own in the cache.
-# Sourced after common.sh, prerequisites.sh, venv.sh and mosquitto.sh.
+# Sourced after common.sh, prerequisites.sh, venv.sh, mosquitto.sh and promtool.sh.
 
 stub_folder=$root/agent/internal/esprom/stub
 tools_file=$root/.cache/tools.env
@@ -8,19 +8,23 @@ golangci_version=v2.15.0
 nfpm_version=v2.43.0
 debian_suite=bookworm
 
-# setup_tools: esptool, the flasher stubs out of it, goosebit, a Mosquitto, and .cache/tools.env that names them.
+# setup_tools: esptool, the flasher stubs out of it, goosebit, a Mosquitto, promtool, and .cache/tools.env that names them.
 setup_tools() {
-	local venv goosebit mosquitto
+	local venv goosebit mosquitto promtool chromium
 	venv=$(ensure_venv esptool "$root/scripts/tools/esptool.txt") || exit
 	goosebit=$(ensure_goosebit) || exit
 	copy_stubs "$venv"
 	mosquitto=$(find_mosquitto)
+	promtool=$(find_promtool)
+	chromium=$(find_chromium)
 	mkdir -p -- "$(dirname "$tools_file")"
 	{
 		echo "# Written by scripts/setup: tools that tests use. Source it; do not edit it."
 		printf 'export ROBOT_OTA_ESPTOOL=%q\n' "$venv/bin/esptool"
 		if [[ -n $goosebit ]]; then printf 'export ROBOT_OTA_GOOSEBIT=%q\n' "$goosebit/bin/python3"; fi
 		if [[ -n $mosquitto ]]; then printf 'export ROBOT_OTA_MOSQUITTO=%q\n' "$mosquitto"; fi
+		if [[ -n $promtool ]]; then printf 'export ROBOT_OTA_PROMTOOL=%q\n' "$promtool"; fi
+		if [[ -n $chromium ]]; then printf 'export ROBOT_OTA_CHROMIUM=%q\n' "$chromium"; fi
 	} >"$tools_file"
 }
 

@@ -87,6 +87,9 @@ func TestPies(t *testing.T) {
 	if svg := string(got[1].SVG()); !strings.Contains(svg, "<circle") || !strings.Contains(svg, "not known: 100 %") {
 		t.Error(svg)
 	}
+	if svg := string(pie{SKU: "<b>", Slices: []slice{{Label: "<i>"}}}.SVG()); strings.Contains(svg, "<b>") || strings.Contains(svg, "<i>") {
+		t.Error(svg)
+	}
 	half := pie{SKU: "x", Robots: 4, Slices: []slice{{Count: 3, Share: 0.75}, {Count: 1, Share: 0.25}}}
 	if svg := string(half.SVG()); !strings.Contains(svg, "0 1 1 -50.000") || !strings.Contains(svg, "0 0 1 ") {
 		t.Error(svg)

@@ -178,6 +178,8 @@ func TestProgress(t *testing.T) {
 			Progress{Outcome: Confirmed, Trying: at(1), Confirmed: at(3)}},
 		"rolled back in its trial": {[]word{{Trying, "", at(1)}, {RolledBack, "silent", at(2)}},
 			Progress{Outcome: RolledBack, Code: "silent", Trying: at(1), RolledBack: at(2)}},
+		"an emergency stop in its trial": {[]word{{Trying, "", at(1)}, {RolledBack, "unexplained_estop", at(2)}},
+			Progress{Outcome: RolledBack, Code: "unexplained_estop", Trigger: "unexplained_estop", Trying: at(1), RolledBack: at(2)}},
 		"a trigger": {[]word{{Confirmed, "", at(1)}, {RolledBack, "reboots", at(2)}},
 			Progress{Outcome: RolledBack, Code: "reboots", Trigger: "reboots", Confirmed: at(1), RolledBack: at(2)}},
 		"a trigger heard before the confirmation": {[]word{{RolledBack, "reboots", at(2)}, {Confirmed, "", at(1)}, {RolledBack, "reboots", at(2)}},

@@ -17,9 +17,12 @@ const (
 	RolledBack Outcome = "rolled_back" // it ran, and was put back
 )
 
+// estop is the trigger that is none the less one for coming in a trial.
+const estop = "unexplained_estop"
+
 // Triggers are the codes of the rollback triggers, as agents report them.
 func Triggers() []string {
-	return []string{"unexplained_estop", "reboots", "dtls_failures", "battery_drain", "silent"}
+	return []string{estop, "reboots", "dtls_failures", "battery_drain", "silent"}
 }
 
 // byHand are the codes of an update that a person cancelled or had put back: they
@@ -31,7 +34,8 @@ func byHand() []string { return []string{"cancelled", "operator"} }
 type Progress struct {
 	Outcome Outcome
 	Code    string // of the failure
-	Trigger string // that fired on the confirmed release
+	// Trigger that fired on the confirmed release; an emergency stop also in its trial.
+	Trigger string
 
 	Offered, Trying, Confirmed, Failed, RolledBack time.Time
 }
@@ -68,7 +72,7 @@ func (p Progress) With(o Outcome, code string, at time.Time) Progress {
 		return p
 	}
 	p.Outcome, p.Code = o, code
-	if o == RolledBack && !p.Confirmed.IsZero() && slices.Contains(Triggers(), code) {
+	if o == RolledBack && (code == estop || !p.Confirmed.IsZero() && slices.Contains(Triggers(), code)) {
 		p.Trigger = code
 	}
 	return p

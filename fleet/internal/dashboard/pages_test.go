@@ -37,7 +37,7 @@ func TestPages(t *testing.T) {
 				`href="/rollouts/o1"`, "running", "basic: 20 robots", "<title>Firmware of basic.", "standard: 40 robots"},
 			"/?days=1":                          {"Success rate", "–", "0 updates that ended in the last 1 day"},
 			"/rollouts":                         {`href="/rollouts/o1"`, "running", "canary", "by ann"},
-			"/rollouts/o1":                      {"Pause", "Promote", "Halt", "promoted by ann", "error minutes", "rank sum", "p = 0.412", "5 %", "internal", "passed", "1 confirmed", "canary", "open", "3 robots: 2 offered", "1 rolled back", "2. advance", "Ordered by ann: test robots are fine", "1. start", "The plan"},
+			"/rollouts/o1":                      {"Pause", "Promote", "Halt", "promoted by ann", "error minutes", "rank sum: 40 against 200, p = 0.412 (limit 0.01)", "5 %", "internal", "passed", "1 confirmed", "canary", "open", "3 robots: 2 offered", "1 rolled back", "2. advance", "Ordered by ann: test robots are fine", "1. start", "The plan"},
 			"/releases":                         {"standard-0.2.1", "published", "/releases/standard-0.2.1/rollback"},
 			"/robots":                           {"robot-000", "internal", "robot-049", "after=robot-049", "More robots"},
 			"/robots?id=x":                      {"There is no robot x."},

@@ -5,12 +5,14 @@ import (
 	"html/template"
 	"strings"
 	"time"
+
+	"github.com/robot-platform/robot-ota/fleet/internal/dashboard/outline"
 )
 
 // functions are those of the templates.
 func functions() template.FuncMap {
 	return template.FuncMap{
-		"moment": moment, "duration": duration, "percent": percent, "tree": tree, "words": words, "count": count, "join": strings.Join,
+		"moment": moment, "duration": duration, "percent": percent, "tree": outline.Read, "words": words, "count": count, "join": strings.Join,
 		"version": versionLabel,
 	}
 }

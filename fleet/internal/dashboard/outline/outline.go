@@ -1,4 +1,7 @@
-package dashboard
+// Package outline makes of JSON, whoever wrote it, something that a page can
+// show: names, values, and what lies below, in the order in which it stands
+// there. It is bounded in every direction.
+package outline
 
 import (
 	"bytes"
@@ -9,11 +12,11 @@ import (
 	"unicode/utf8"
 )
 
-// node is JSON to be shown: a name with a value, or with more nodes below.
-type node struct {
+// Node is a part of a document: a name with a value, or with more of them below.
+type Node struct {
 	Name  string
 	Value string
-	Below []node
+	Below []Node
 }
 
 // Bounds of what is shown of a document.
@@ -23,43 +26,43 @@ const (
 	maxText  = 1000 // bytes of a value
 )
 
-// tree makes of JSON what a page can show, in the order in which it stands
-// there. What is too much is left out, and said so.
-func tree(raw json.RawMessage) []node {
+// Read takes JSON apart. What is too much is left out, and said so; what is no
+// JSON is shown as it is.
+func Read(raw json.RawMessage) []Node {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return nil
 	}
-	r := treeReader{dec: json.NewDecoder(bytes.NewReader(raw)), left: maxNodes}
+	r := reader{dec: json.NewDecoder(bytes.NewReader(raw)), left: maxNodes}
 	r.dec.UseNumber()
 	n, err := r.value("", 0)
 	if errors.Is(err, errTooMuch) {
-		return []node{{Value: "too much to be shown here"}}
+		return []Node{{Value: "too much to be shown here"}}
 	}
 	if err != nil {
-		return []node{{Value: shorten(string(raw))}}
+		return []Node{{Value: shorten(string(raw))}}
 	}
 	if n.Below == nil {
-		return []node{n}
+		return []Node{n}
 	}
 	return n.Below
 }
 
 var errTooMuch = errors.New("too much")
 
-type treeReader struct {
+type reader struct {
 	dec  *json.Decoder
 	left int
 }
 
-func (r *treeReader) value(name string, depth int) (node, error) {
+func (r *reader) value(name string, depth int) (Node, error) {
 	t, err := r.dec.Token()
 	if err != nil {
-		return node{}, err
+		return Node{}, err
 	}
 	if r.left--; r.left < 0 || depth > maxDepth {
-		return node{}, errTooMuch
+		return Node{}, errTooMuch
 	}
-	n := node{Name: shorten(name)}
+	n := Node{Name: shorten(name)}
 	switch t := t.(type) {
 	case json.Delim:
 		n.Below, err = r.below(t == '{', depth+1)
@@ -77,8 +80,8 @@ func (r *treeReader) value(name string, depth int) (node, error) {
 }
 
 // below reads what stands between brackets.
-func (r *treeReader) below(named bool, depth int) ([]node, error) {
-	out := []node{}
+func (r *reader) below(named bool, depth int) ([]Node, error) {
+	out := []Node{}
 	for r.dec.More() {
 		name := ""
 		if named {

@@ -3,7 +3,9 @@ package deploy_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"os"
+	"os/exec"
 	"os/user"
 	"slices"
 	"strings"
@@ -98,7 +100,12 @@ func (s *mosquittoSite) join(t *testing.T, address, name, id, password string) *
 
 func (m *member) publish(t *testing.T, topic, payload string) {
 	t.Helper()
-	if token := m.Publish(topic, 1, false, payload); !token.WaitTimeout(30 * time.Second) {
+	m.send(t, topic, payload, false)
+}
+
+func (m *member) send(t *testing.T, topic, payload string, retained bool) {
+	t.Helper()
+	if token := m.Publish(topic, 1, retained, payload); !token.WaitTimeout(30 * time.Second) {
 		t.Fatal("the broker does not answer")
 	}
 }
@@ -200,9 +207,56 @@ func TestMosquittoDoors(t *testing.T) {
 	if !r1.IsConnectionOpen() {
 		t.Error("r1's session was ended")
 	}
-	// Two servers are two clients of one user.
-	second := s.join(t, s.inside, "ota-fleet", "server-2", word)
-	if second == nil || !server.IsConnectionOpen() {
-		t.Error("one server ends the session of the other")
+}
+
+// status is what a robot says of itself.
+func status(robot string, seq int, version, state string) string {
+	return fmt.Sprintf(`{"robot_id":%q,"epoch":"one","seq":%d,"at":%q,"state":%q,"running":{"version":%q}}`, robot, seq, time.Now().UTC().Format(time.RFC3339Nano), state, version)
+}
+
+// A release is called back through the real broker with the example's rules:
+// the robot that runs it gets the command, within seconds, and is seen to have
+// complied; another hears nothing.
+func TestCallBackThroughMosquitto(t *testing.T) {
+	s := newSite(t)
+	s.f.publish(t, "0.2.1", 4000)
+	password := s.f.file("password")
+	if err := os.WriteFile(password, []byte(word+"\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
+	s.f.serve(t, "--mqtt-url", "mqtts://"+s.inside, "--mqtt-ca", s.f.file("tls/ca.pem"), "--mqtt-user", "ota-fleet", "--mqtt-password-file", password)
+	r1 := s.join(t, s.byPassword, "r1", "r1", word)
+	r2 := s.join(t, s.byCert, "r2", "r2", "")
+	r1.subscribe(t, "fleet/r1/commands/+")
+	r2.subscribe(t, "fleet/r2/commands/+")
+	r1.send(t, "fleet/r1/ota/status", status("r1", 1, "0.2.1", "observing"), true)
+	r2.send(t, "fleet/r2/ota/status", status("r2", 1, "0.2.0", "idle"), true)
+	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		known := run(t, s.f.program, "robot", "list", "--data", s.f.file("data"), "--json")
+		if strings.Contains(known, `"version": "0.2.1"`) && strings.Contains(known, `"version": "0.2.0"`) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the robots are not heard: %s", known)
+		}
+	}
+
+	done := make(chan string, 1)
+	go func() {
+		cmd := exec.CommandContext(t.Context(), s.f.program, "rollback", "--data", s.f.file("data"), "--release", "standard-0.2.1",
+			"--reason", "it bites", "--yes", "--wait", "--timeout", "2m", "--json")
+		out, err := cmd.Output()
+		done <- fmt.Sprintf("%v %s", err, out)
+	}()
+	const command = `fleet/r1/commands/rollback {"id":"rollback-standard-0.2.1/1/r1","reason":"it bites","version":"0.2.1"}`
+	r1.until(t, command)
+	r1.send(t, "fleet/r1/ota/status", status("r1", 2, "0.2.1", "rolling_back"), true)
+	r1.send(t, "fleet/r1/ota/status", status("r1", 3, "0.2.0", "rolled_back"), true)
+	if said := <-done; !strings.HasPrefix(said, "<nil> ") || !strings.Contains(said, `"complied": 1`) || !strings.Contains(said, `"done": true`) {
+		t.Errorf("rollback: %s", said)
+	}
+	if r2.mu.Lock(); len(r2.heard) > 0 {
+		t.Errorf("r2 heard %q", r2.heard)
+	}
+	r2.mu.Unlock()
 }

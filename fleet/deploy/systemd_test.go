@@ -53,9 +53,14 @@ func TestServiceStarts(t *testing.T) {
 		t.Fatalf("%s, %v", exec, sets)
 	}
 	f := newFleet(t)
+	if err := os.WriteFile(f.file("mqtt-password"), []byte(word+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, options := range sets {
 		address := freePort(t)
-		line := strings.NewReplacer("$OTA_FLEET_OPTIONS", options[1], "/var/lib/ota-fleet", f.file("data"), "/etc/ota-fleet/tls", f.file("tls")).Replace(exec[1])
+		line := strings.ReplaceAll(exec[1], "$OTA_FLEET_OPTIONS", options[1])
+		line = strings.NewReplacer("/var/lib/ota-fleet", f.file("data"),
+			"/etc/ota-fleet/tls", f.file("tls"), "/etc/ota-fleet/mqtt-password", f.file("mqtt-password"), "127.0.0.1:8885", freePort(t)).Replace(line)
 		line = regexp.MustCompile(`--listen \S+`).ReplaceAllString(line, "--listen "+address)
 		process(t, []string{address}, f.program, strings.Fields(line)...)
 	}

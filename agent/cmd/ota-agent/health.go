@@ -71,7 +71,7 @@ func (s *subject) Health(ctx context.Context) control.Health {
 			h.ROS = &heard
 		}
 	}
-	if s.link != nil {
+	if s.link != nil && s.cfg.MQTT.URL != "" {
 		l := s.link.Health()
 		h.Broker = &control.Broker{Connected: l.Connected, Since: l.Since, Err: l.Err, Waiting: l.Waiting}
 	}

@@ -51,12 +51,16 @@ func wire(ctx context.Context, a agent) error {
 	if err != nil {
 		return err
 	}
-	var core *engine.Engine
-	ports, err := a.ports(ctx, memory, board, store, ring, func(err error, again time.Duration) { core.Hitch(err, again) })
+	updates, http, err := a.http()
 	if err != nil {
 		return err
 	}
-	link, err := a.link(memory, ring, board)
+	var core *engine.Engine
+	ports, err := a.ports(ctx, updates, http, memory, board, store, ring, func(err error, again time.Duration) { core.Hitch(err, again) })
+	if err != nil {
+		return err
+	}
+	link, err := a.link(updates, http, memory, ring, board)
 	if err != nil {
 		return err
 	}
@@ -113,21 +117,23 @@ func wire(ctx context.Context, a agent) error {
 	return g.Wait()
 }
 
-// ports are the engine's ways to the outside.
-func (a agent) ports(ctx context.Context, m update.Memory, board *robot.Board, store *journal.Journal, ring *keys, hitch func(error, time.Duration)) (engine.Ports, error) {
-	var none engine.Ports
+// http is the way to the update server, and its address.
+func (a agent) http() (*url.URL, *httpguard.Client, error) {
 	server, err := url.Parse(a.cfg.Server.URL)
 	if err != nil {
-		return none, fmt.Errorf("server.url: %w", err)
+		return nil, nil, fmt.Errorf("server.url: %w", err)
 	}
 	http, err := httpguard.New(httpguard.Config{
 		Server: server, AllowHosts: a.cfg.Server.AllowHosts, AllowPrivate: a.cfg.Server.AllowPrivate,
 		CAFile: a.cfg.Server.CAFile, TokenFile: a.cfg.Server.TokenFile, TokenScheme: a.cfg.TokenScheme(),
 		CertFile: a.cfg.Server.CertFile, KeyFile: a.cfg.Server.KeyFile, UserAgent: "ota-agent/" + a.version,
 	})
-	if err != nil {
-		return none, err
-	}
+	return server, http, err
+}
+
+// ports are the engine's ways to the outside.
+func (a agent) ports(ctx context.Context, server *url.URL, http *httpguard.Client, m update.Memory, board *robot.Board, store *journal.Journal, ring *keys, hitch func(error, time.Duration)) (engine.Ports, error) {
+	var none engine.Ports
 	id, err := image.ParseChip(a.cfg.Serial.Chip)
 	if err != nil {
 		return none, fmt.Errorf("serial.chip: %w", err)
@@ -163,18 +169,22 @@ func (a agent) ports(ctx context.Context, m update.Memory, board *robot.Board, s
 	}, nil
 }
 
-// link is the line to the fleet's broker; nil: there is none.
-func (a agent) link(m update.Memory, ring *keys, board *robot.Board) (*mqttlink.Link, error) {
-	if a.cfg.MQTT.URL == "" {
-		return nil, nil //nolint:nilnil // no link is no error
-	}
+// link is the line to the fleet: its broker or, without one, the update server;
+// nil: there is none.
+func (a agent) link(server *url.URL, http *httpguard.Client, m update.Memory, ring *keys, board *robot.Board) (*mqttlink.Link, error) {
 	cfg := a.brokerConfig()
 	cfg.Keys = ring.onBroker
 	cfg.About = func() mqttlink.About {
 		w := board.Facts().Firmware
 		return mqttlink.About{Companion: a.cfg.Robot.CompanionVersion, Protocol: w.Protocol, OTAState: w.OTAState}
 	}
-	return mqttlink.New(cfg, m, a.log)
+	switch {
+	case a.cfg.MQTT.URL != "":
+		return mqttlink.New(cfg, m, a.log)
+	case a.cfg.Server.Report:
+		return mqttlink.NewReporter(cfg, server, http, m, a.log)
+	}
+	return nil, nil //nolint:nilnil // no link is no error
 }
 
 func (a agent) brokerConfig() mqttlink.Config {

@@ -57,6 +57,9 @@ type Server struct {
 	CertFile   string   `yaml:"cert_file"`   // the robot's certificate, PEM; "": none
 	KeyFile    string   `yaml:"key_file"`    // its private key, PEM; "": none
 	CheckEvery Duration `yaml:"check_every"` // with source robot-ota; 0: only when asked; else 10 s - 30 days
+	// Report tells the server of status, events and health, where there is no
+	// broker; with source robot-ota.
+	Report bool `yaml:"report"`
 	// AllowHosts are hosts besides the server's that a trigger's URL may
 	// name, as "host", "host:port" or "*.domain"; empty: any, but redirects
 	// stay on their host.

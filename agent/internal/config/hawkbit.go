@@ -62,6 +62,17 @@ func (v validator) source(s Server) {
 	oneOf(v, "server.hawkbit.consent", h.Consent, ConsentAuto, ConsentAsk)
 }
 
+// report checks that there is one who hears the reports.
+func (v validator) report(c Config) {
+	switch {
+	case !c.Server.Report:
+	case c.Server.Source == SourceHawkbit:
+		v.wrong("server.report", "a hawkBit server takes no reports but of its deployments: leave it out")
+	case c.MQTT.URL != "":
+		v.wrong("server.report", "the broker (mqtt.url) is told already: set one of the two")
+	}
+}
+
 // HawkbitController is who the robot is at a hawkBit server.
 func (c Config) HawkbitController() string { return cmp.Or(c.Server.Hawkbit.ControllerID, c.Robot.ID) }
 

@@ -19,6 +19,9 @@ func TestHawkbit(t *testing.T) {
 		{"{hawkbit: {auth: bearer}}", "is none of target, gateway"},
 		{"{hawkbit: {consent: yes}}", "is none of auto, ask"},
 		{"{hawkbit: {token: x}}", `unknown key "token"`},
+		{"{report: true}", ""},
+		{"{report: true, source: hawkbit}", "a hawkBit server takes no reports"},
+		{"{report: true}\nmqtt: {url: 'mqtts://broker'}", "set one of the two"},
 	}
 	for _, tt := range tests {
 		c, err := Parse("agent.yaml", []byte(least+"server: "+tt.section+"\n"))

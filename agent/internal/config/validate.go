@@ -51,6 +51,7 @@ func (v validator) config(c Config) {
 	v.ros(c.ROS)
 	v.dtls(c.DTLS)
 	v.mqtt(c.MQTT)
+	v.report(c)
 	oneOf(v, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(v, "log.format", c.Log.Format, "text", "json")
 }

@@ -29,6 +29,7 @@
 //	talk.go     connect, speak, lose the connection, wait, connect again
 //	session.go  paho: one client for each connection
 //	dial.go     TLS, certificates, password
+//	report.go   or, without a broker: the same words to the update server
 //	health.go   how the line is doing
 //	try.go      the broker as a stranger would find it
 //

@@ -66,7 +66,9 @@ type Engine interface {
 type Link struct {
 	cfg    Config
 	log    *slog.Logger
-	dial   func(ctx context.Context, arrived func(delivery), will Online) (session, error)
+	dial   dialing
+	peer   string        // for people: whom it talks to
+	pace   time.Duration // the least between two statuses that differ in progress alone
 	seen   *seen
 	outbox *outbox
 	stamps *stamps
@@ -80,15 +82,23 @@ type Link struct {
 // New opens what the link remembers. memory is the engine's at the start: a
 // transition that was saved, but not told because the agent died, is told now.
 func New(cfg Config, memory update.Memory, log *slog.Logger) (*Link, error) {
-	dir := filepath.Join(cfg.StateDir, "mqtt")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("folder of the MQTT link: %w", err)
-	}
 	d, err := newDialer(cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	l := &Link{cfg: cfg, log: log, dial: d.session, refused: make(map[string]bool)}
+	return newLink(cfg, memory, log, d.session)
+}
+
+// dialing makes a session, in which the will is said when it is lost.
+type dialing func(ctx context.Context, arrived func(delivery), will Online) (session, error)
+
+func newLink(cfg Config, memory update.Memory, log *slog.Logger, dial dialing) (*Link, error) {
+	dir := filepath.Join(cfg.StateDir, "mqtt")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("folder of the link to the fleet: %w", err)
+	}
+	l := &Link{cfg: cfg, log: log, dial: dial, peer: "the fleet's broker", pace: pace, refused: make(map[string]bool)}
+	var err error
 	if l.seen, err = openSeen(filepath.Join(dir, "commands.json")); err != nil {
 		log.Error("commands of the past may be followed again", "err", err)
 	}

@@ -53,8 +53,8 @@ func (l *Link) Run(ctx context.Context, e Engine) error {
 		if time.Since(began) > steady {
 			wait = firstWait
 		}
-		pause := jitter(wait)
-		l.log.Warn("no connection to the fleet's broker", "err", err, "again", pause.Round(time.Second/10), "events_waiting", l.outbox.len())
+		pause := max(jitter(wait), leaveAlone(err))
+		l.log.Warn("no connection to "+l.peer, "err", err, "again", pause.Round(time.Second/10), "events_waiting", l.outbox.len())
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
@@ -98,7 +98,7 @@ func (l *Link) converse(ctx context.Context, e Engine) error {
 		defer stop()
 		connection.Reason = "stopped"
 		if err := l.announce(last, s, connection); err != nil {
-			l.log.Info("the broker was not told that the agent stops; its last will tells", "err", err)
+			l.log.Info(l.peer+" was not told that the agent stops", "err", err)
 		}
 	}
 	cancel() // a message that nobody takes any more must not hold the farewell up
@@ -142,10 +142,10 @@ func (l *Link) speak(ctx context.Context, s session, e State, o Online) error {
 		return err
 	}
 	l.up(time.Now())
-	l.log.Info("connected to the fleet's broker", "robot", l.cfg.RobotID)
+	l.log.Info("connected to "+l.peer, "robot", l.cfg.RobotID)
 	tick := time.NewTimer(0)
 	defer tick.Stop()
-	told := teller{stamps: l.stamps, census: l.census}
+	told := teller{stamps: l.stamps, census: l.census, pace: l.pace}
 	for {
 		next, err := l.say(ctx, s, e, &told)
 		if err != nil {
@@ -216,6 +216,7 @@ func (l *Link) send(ctx context.Context, s session) (bool, error) {
 type teller struct {
 	stamps  *stamps
 	census  Census // nil: none
+	pace    time.Duration
 	counted time.Time
 	last    string // as published, without time and stamp
 	shape   string // without what only moves
@@ -256,7 +257,7 @@ func (t *teller) status(ctx context.Context, to session, s Status, now time.Time
 		return 0, err
 	}
 	if shape == t.shape {
-		if wait := pace - now.Sub(t.at); wait > 0 {
+		if wait := t.pace - now.Sub(t.at); wait > 0 {
 			return wait, nil
 		}
 	}

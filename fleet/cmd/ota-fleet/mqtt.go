@@ -92,3 +92,33 @@ func (o *broker) check() error {
 	}
 	return nil
 }
+
+// A robot tells of its health every minute. One of which nothing came for so
+// long is gone, whether or not a broker said its last will.
+const (
+	missAfter = 10 * time.Minute
+	missEvery = time.Minute
+)
+
+// missRobots notes which robots are gone, until ctx ends.
+func missRobots(ctx context.Context, s *store.Store, log *slog.Logger) {
+	ticker := time.NewTicker(missEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		err := s.Note(ctx, "silence", func(tx *store.Tx) error {
+			n, err := tx.Silence(ctx, time.Now().Add(-missAfter))
+			if n > 0 {
+				log.Warn("robots are not heard any more", "robots", n, "for", missAfter)
+			}
+			return err
+		})
+		if err != nil && ctx.Err() == nil {
+			log.Warn("which robots are gone cannot be noted", "err", err)
+		}
+	}
+}

@@ -130,6 +130,7 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) (err e
 		return errors.Join(err, l.Close())
 	}
 	also.Go(func() { prune(ctx, s, log) })
+	also.Go(func() { missRobots(ctx, s, log) })
 	also.Go(func() { followIncidents(ctx, s, log) })
 	also.Go(func() { o.leading.lookAfterRollouts(ctx, s, log) })
 	if line != nil {

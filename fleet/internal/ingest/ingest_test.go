@@ -95,6 +95,35 @@ func TestOnline(t *testing.T) {
 	}
 }
 
+// A robot that was taken for gone because nothing came is back with its next word.
+func TestSilent(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, env storetest.Env) {
+		f := newFleet(t, env, Config{})
+		f.take(f.say(Online, fields{"epoch": "a", "seq": 1, "online": true, "at": f.now()}))
+		for _, tt := range []struct {
+			wait   time.Duration
+			gone   int64
+			online bool
+		}{{time.Minute, 0, true}, {time.Hour, 1, false}, {time.Minute, 0, false}} {
+			env.Clock.Add(tt.wait)
+			f.update(func(ctx context.Context, tx *store.Tx) error {
+				n, err := tx.Silence(ctx, f.now().Add(-15*time.Minute))
+				if n != tt.gone {
+					t.Errorf("after %v: %d are gone", tt.wait, n)
+				}
+				return err
+			})
+			if s := f.robot("r1").State; s.Online != tt.online || s.Online == (s.Farewell == store.Silent) {
+				t.Errorf("after %v: %+v", tt.wait, s)
+			}
+		}
+		f.take(f.say(Health, fields{"schema": 1, "epoch": "h", "seq": 1, "at": f.now()}))
+		if s := f.robot("r1").State; !s.Online || s.Farewell != "" {
+			t.Errorf("once it speaks: %+v", s)
+		}
+	})
+}
+
 // What the broker kept is no word of now.
 func TestRetained(t *testing.T) {
 	env := storetest.SQLite(t)

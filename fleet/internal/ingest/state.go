@@ -43,12 +43,17 @@ type file struct {
 	moved bool
 }
 
-// heard notes that the robot itself spoke.
+// heard notes that the robot itself spoke. One that was taken for gone is back.
 func (f *file) heard(m Message) {
-	if s := &f.robot.State; !m.Retained && m.Received.After(s.Received) {
-		s.Received = m.Received
-		f.stateChanged = true
+	s := &f.robot.State
+	if m.Retained || !m.Received.After(s.Received) {
+		return
 	}
+	s.Received = m.Received
+	if !s.Online && s.Farewell == store.Silent {
+		s.Online, s.Farewell = true, ""
+	}
+	f.stateChanged = true
 }
 
 // status takes a status in, unless a newer one is known.

@@ -51,7 +51,7 @@
 //	releases    Publish, Release(s), ReleaseNamed, Offered, SetStatus; Artifact, OpenArtifact
 //	keys        AddKey, RevokeKey, Key(s), Trusted; AddKeyring, Keyrings
 //	robots      AddRobot, EnsureRobot, SaveRobot, RemoveRobot, SetToken; Robot(s), EachRobot, RobotWithToken, RobotWithCertificate
-//	            SetState, NoteCheck; AddEvent, Events; SaveUpdate, UpdateOf, EachUpdate
+//	            SetState, Silence, NoteCheck; AddEvent, Events; SaveUpdate, UpdateOf, EachUpdate
 //	health      AddHealth, EachHour, SetLedger, Ledger
 //	downloads   CountDownload, CountBytes, DownloadsOn
 //	rollouts    StartRollout, SaveRollout, Rollout(s), ActiveRollouts; Assign, SaveAssignment, Assignment, EachAssignment, AssignmentsOf

@@ -32,7 +32,7 @@ type RobotState struct {
 	Diagnosed   time.Time       `json:"diagnosed,omitzero"`
 
 	Online   bool   `json:"online"`
-	Farewell string `json:"farewell,omitempty"` // the reason of the last good-bye: stopped, connection_lost
+	Farewell string `json:"farewell,omitempty"` // the reason of the last good-bye: stopped, connection_lost, Silent
 
 	// At, Epoch and Seq tell which status is newer; At is by the robot's clock.
 	At    time.Time `json:"at,omitzero"`
@@ -87,6 +87,15 @@ func (tx *Tx) SetState(ctx context.Context, robot string, s RobotState) error {
 		err = fmt.Errorf("robot %.64q: %w", robot, ErrNotFound)
 	}
 	return err
+}
+
+// Silent is the farewell of a robot that said none.
+const Silent = "silent"
+
+// Silence takes robots for gone that were online and have not been heard since a
+// moment. It gives their number.
+func (tx *Tx) Silence(ctx context.Context, since time.Time) (int64, error) {
+	return changed(ctx, tx.q, `UPDATE robot_states SET online = FALSE, farewell = $2 WHERE online AND received < $1`, stamp(since), Silent)
 }
 
 // NoteCheck notes that a robot asked for what it should have, and which version

@@ -84,7 +84,7 @@ func overviewFigures(ctx context.Context, s *store.Reader, since time.Time, days
 	}
 	var t figures.Tally
 	for _, c := range counts {
-		t.Add(c.Outcome, c.Updates, c.Downloads, c.Seconds)
+		t.Add(c.Outcome, c.Code, c.Updates, c.Downloads, c.Seconds)
 	}
 	full, err := deployments(ctx, s, since)
 	if err != nil {

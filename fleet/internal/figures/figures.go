@@ -21,6 +21,9 @@ const (
 	RolledBack = "rolled_back"
 )
 
+// cancelled is the code of an update that a person has cancelled.
+const cancelled = "cancelled"
+
 // SilentAfter is how long a robot that was heard may say nothing until it
 // counts as silent.
 const SilentAfter = 15 * time.Minute
@@ -28,24 +31,24 @@ const SilentAfter = 15 * time.Minute
 // Tally counts updates.
 type Tally struct {
 	Confirmed, Failed, RolledBack int
-	// Running have not ended, Other ended in another way: they were given up
-	// before anything was written. Neither is part of a rate.
+	// Running have not ended; Other were cancelled by a person, before the robot
+	// had anything new. Neither says how good updates are: they are in no rate.
 	Running, Other int
 	// Downloads of which the time is known, and the sum of these times in seconds.
 	Downloads int
 	Seconds   float64
 }
 
-// Add counts updates of one outcome; "": they go on.
-func (t *Tally) Add(outcome string, updates, downloads int, seconds float64) {
-	switch outcome {
-	case Confirmed:
+// Add counts updates of one outcome ("": they go on) and code.
+func (t *Tally) Add(outcome, code string, updates, downloads int, seconds float64) {
+	switch {
+	case outcome == Confirmed:
 		t.Confirmed += updates
-	case Failed:
+	case outcome == Failed && code != cancelled:
 		t.Failed += updates
-	case RolledBack:
+	case outcome == RolledBack:
 		t.RolledBack += updates
-	case "":
+	case outcome == "":
 		t.Running += updates
 	default:
 		t.Other += updates
@@ -90,10 +93,11 @@ func Mean(all []time.Duration) (time.Duration, bool) {
 	return time.Duration(sum / float64(len(all)) * float64(time.Second)), true
 }
 
-// Codes are those that a robot gives for a roll-back.
+// Codes are those that a robot gives for a roll-back: operator is an order, by
+// hand or by a rollout that was halted, the others are what went wrong.
 func Codes() []string {
-	return []string{"battery_drain", "dtls_failures", "no_sign_of_life", "not_confirmed", "reboots", "rebooted", "rolled_back_by_itself",
-		"self_test_failed", "silent", "unexplained_estop", "unhealthy", "wrong_firmware"}
+	return []string{"battery_drain", "dtls_failures", "no_sign_of_life", "not_confirmed", "operator", "reboots", "rebooted", "restarted_too_often",
+		"rolled_back_by_itself", "self_test_failed", "silent", "unexplained_estop", "unhealthy", "wrong_firmware"}
 }
 
 // Code is a robot's code for a roll-back, or "other": robots may say anything,

@@ -52,9 +52,9 @@ func (r *reading) updates(ctx context.Context, s *store.Reader, w window, since 
 	}
 	triggers := make(map[string]int)
 	for _, c := range counts {
-		all.Add(c.Outcome, c.Updates, c.Downloads, c.Seconds)
+		all.Add(c.Outcome, c.Code, c.Updates, c.Downloads, c.Seconds)
 		if t := of[c.SKU]; t != nil {
-			t.Add(c.Outcome, c.Updates, c.Downloads, c.Seconds)
+			t.Add(c.Outcome, c.Code, c.Updates, c.Downloads, c.Seconds)
 		}
 		if c.Outcome == figures.RolledBack {
 			triggers[figures.Code(c.Code)] += c.Updates

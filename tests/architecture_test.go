@@ -69,7 +69,7 @@ func layers() []layer {
 			may: []string{"simulator"}},
 		{name: "simulator's ros adapter", paths: []string{"sim/robot/ros/..."},
 			may: []string{"simulator", "bindings"}, cgo: true},
-		{name: "command", paths: []string{"agent/cmd/...", "agent/bench", "fleet/cmd/...", "firmware/cmd/...", "sim/cmd/..."},
+		{name: "command", paths: []string{"agent/cmd/...", "agent/bench", "fleet/bench", "fleet/cmd/...", "firmware/cmd/...", "sim/cmd/..."},
 			may: []string{"firmware", "core", "engine", "assembly", "adapter", "transport", "ros adapter", "shared", "fleet core", "fleet store", "fleet adapter", "simulator",
 				"simulator's ros adapter", "simulated robots", "command"}},
 		{name: "project", paths: []string{"tests/...", "agent/internal/daytest"}},

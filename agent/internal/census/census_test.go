@@ -53,7 +53,7 @@ func TestCountsPerFirmware(t *testing.T) {
 			t.Fatalf("%+v", told)
 		}
 		before, after := told[0], told[1]
-		if before.Firmware.String() != "0.2.0" || before.Counters.OK != 9 || before.Counters.Silent != 0 {
+		if before.Firmware.String() != "0.2.0" || before.Counters.OK < 9 || before.Counters.OK > 10 || before.Counters.Silent != 0 {
 			t.Errorf("before: %+v", before)
 		}
 		if after.Firmware.String() != "0.2.1" || after.Counters.Warn < 2 || after.Counters.Silent != 0 || after.Epoch == before.Epoch {

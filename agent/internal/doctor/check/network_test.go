@@ -206,7 +206,7 @@ func TestTheServerIsAskedOnce(t *testing.T) {
 	asked := 0
 	cfg := updates(t, year, func(w http.ResponseWriter, _ *http.Request) {
 		asked++
-		w.Header().Set("Date", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))
+		w.Header().Set("Date", time.Now().Add(-time.Hour-30*time.Second).UTC().Format(http.TimeFormat))
 		w.WriteHeader(http.StatusNoContent)
 	})
 	ask := AskServer(cfg, compat.Version{Minor: 2}, "test")

@@ -3,8 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -120,6 +122,105 @@ func (s *serving) ask(t *testing.T, name, path string) (int, string) {
 		t.Fatal(err)
 	}
 	return resp.StatusCode, string(b)
+}
+
+// person is somebody before the dashboard.
+type person struct {
+	*http.Client
+	at string
+}
+
+// person logs somebody in.
+func (s *serving) person(t *testing.T, role string) person {
+	t.Helper()
+	const word = "correct horse battery"
+	if err := os.WriteFile(s.file("word"), []byte(word), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.do(t, "user", "add", "--data", s.file("data"), "--role", role, "--password-file", s.file("word"), role)
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := person{s.client(t), s.at["dashboard"]}
+	p.Jar = jar
+	if status, page := p.post(t, "/login", url.Values{"name": {role}, "password": {word}}); status != http.StatusOK || !strings.Contains(page, role+" ("+role+")") {
+		t.Fatalf("%d %s", status, page)
+	}
+	return p
+}
+
+func (p person) post(t *testing.T, path string, form url.Values) (int, string) {
+	t.Helper()
+	resp, err := p.PostForm(p.at+path, form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+// order confirms one on the page of a rollout.
+func (p person) order(t *testing.T, verb, reason string) (int, string) {
+	t.Helper()
+	resp, err := p.Get(p.at + "/rollouts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	page, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), `name="csrf" value="`)
+	token, _, ok := strings.Cut(rest, `"`)
+	if !ok {
+		t.Fatalf("no token in %s", page)
+	}
+	return p.post(t, "/rollouts/standard-0.2.1/"+verb, url.Values{"csrf": {token}, "stage": {"internal"}, "reason": {reason}})
+}
+
+// A rollout is paused and halted on its page, through the real controller: from
+// the next request on nobody gets the image. A viewer can do neither.
+func TestSteerOnTheDashboard(t *testing.T) {
+	t.Parallel()
+	s := serveHere(t, 1, "--dashboard", "127.0.0.1:0", "--identity", "optional")
+	if err := makeImages(s.dir); err != nil {
+		t.Fatal(err)
+	}
+	data := s.file("data")
+	s.do(t, "robot", "add", "--data", data, "--sku", "standard", "--internal", "--no-token", "r1")
+	s.do(t, "publish", "--data", data, "--sku", "standard", "--key", s.file("pub.der"), s.file("0.2.1.bin"))
+	s.do(t, "rollout", "start", "--data", data, "--reason", "the new one", "standard-0.2.1")
+	signed, err := os.ReadFile(s.file("0.2.1.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	artifact := fmt.Sprintf("/v1/artifacts/%x", sha256.Sum256(signed))
+
+	viewer, operator := s.person(t, "viewer"), s.person(t, "operator")
+	if status, page := viewer.order(t, "halt", "because"); status != http.StatusForbidden || !strings.Contains(page, "Nothing was done.") {
+		t.Errorf("a viewer: %d %s", status, page)
+	}
+	if status, page := operator.order(t, "pause", "lunch"); status != http.StatusOK || !strings.Contains(page, "paused by operator") {
+		t.Errorf("paused: %d %s", status, page)
+	}
+	if status, page := operator.order(t, "promote", "lunch"); status != http.StatusConflict || !strings.Contains(page, "cannot be done") {
+		t.Errorf("promoted, although it is paused: %d %s", status, page)
+	}
+	if status, _ := s.ask(t, "listening", artifact); status != http.StatusOK {
+		t.Errorf("the image before: %d", status)
+	}
+	if status, page := operator.order(t, "halt", "wheels lock"); status != http.StatusOK || !strings.Contains(page, "halted by operator") || !strings.Contains(page, "/incidents/") {
+		t.Errorf("halted: %d %s", status, page)
+	}
+	if status, _ := s.ask(t, "listening", artifact); status != http.StatusGone {
+		t.Errorf("the image afterwards: %d", status)
+	}
 }
 
 // Metrics on the loopback address for everybody on it, and with a token where it is asked for.

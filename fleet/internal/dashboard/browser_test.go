@@ -231,6 +231,30 @@ func TestLiveInABrowser(t *testing.T) {
 	b.until(`location.pathname === "/login"`)
 }
 
+// Without scripts pages are as good: they are read, reloaded, and acted on.
+func TestWithoutScripts(t *testing.T) {
+	s := open(t, storetest.SQLite(t))
+	s.fill(t)
+	b := look(t, s)
+	if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+		t.Fatal(err)
+	}
+	b.login("ann")
+	b.open("/rollouts/o1")
+	if !b.truth(`document.getElementById("live-status").textContent.includes("Reload") && document.body.textContent.includes("1 confirmed")`) {
+		t.Error("the page does not say that it has to be loaded anew, or shows too little")
+	}
+	b.tabTo("#verb-pause")
+	b.key(kb.Enter)
+	b.until(`location.pathname === "/rollouts/o1/pause"`)
+	b.key("lunch")
+	b.key(kb.Enter)
+	b.until(`location.pathname === "/rollouts/o1"`)
+	if got := s.deeds.all(); got != "pause o1 by ann: lunch" {
+		t.Errorf("done: %s", got)
+	}
+}
+
 // everywhere are the pages of a fleet.
 func everywhere() []string {
 	return []string{"/", "/rollouts", "/rollouts/o1", "/rollouts/o1/halt", "/releases", "/releases/standard-0.2.1/rollback", "/robots", "/robots/robot-004", "/incidents", "/incidents/i1", "/nothing"}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -346,31 +347,39 @@ func TestFenced(t *testing.T) {
 	})
 }
 
-// Several servers look at once; each decision is made once, under one lease.
+// Several servers take turns at leading, and look with leases that they have lost
+// as well; each decision is made once, under one lease.
 func TestSeveralControllers(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, env storetest.Env) {
-		var now time.Time
-		var mu sync.Mutex
-		clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
+		var now, looks atomic.Int64
+		clock := func() time.Time { return time.Unix(now.Load(), 0).UTC() }
 		first := open(t, env, 40)
-		now = *first.time
+		now.Store(first.time.Unix())
 		if err := first.start(releaseName); err != nil {
 			t.Fatal(err)
 		}
 		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
 		var servers sync.WaitGroup
 		for _, name := range []string{"a", "b", "c"} {
-			s := env.Open(t)
-			c := New(Config{Now: clock, Every: 5 * time.Millisecond}, s, emergency.New(s, clock), first.c.log)
+			s := env.Open(t, func(o *store.Options) { o.Now = clock })
+			c := New(Config{Now: clock}, s, emergency.New(s, clock), first.c.log)
 			servers.Go(func() {
-				for ctx.Err() == nil { // each leads for a while, and gives up
-					some, end := context.WithTimeout(ctx, 300*time.Millisecond)
-					_ = c.Run(some, name, 600*time.Millisecond)
-					end()
+				var l store.Lease
+				for ctx.Err() == nil {
+					if fresh, err := s.Acquire(ctx, Lease, name, 100*time.Hour); err == nil {
+						l = fresh
+					}
+					if l.Epoch > 0 { // the one that it has, or had
+						if err := c.Tick(ctx, l); err == nil {
+							looks.Add(1)
+						}
+					}
+					_ = s.GiveUp(ctx, l)
 				}
 			})
 		}
-		deadline := time.Now().Add(2 * time.Minute)
+		deadline := time.Now().Add(5 * time.Minute)
 		for !ended(must(first.s.Rollout(t.Context(), releaseName))) {
 			if time.Now().After(deadline) {
 				t.Errorf("it comes to no end: %s", told(must(first.s.Decisions(t.Context(), releaseName, 0))))
@@ -379,10 +388,10 @@ func TestSeveralControllers(t *testing.T) {
 			if err := first.life(); err != nil {
 				t.Fatal(err)
 			}
-			mu.Lock()
-			now = *first.time
-			mu.Unlock()
-			time.Sleep(50 * time.Millisecond)
+			now.Store(first.time.Unix())
+			for seen := looks.Load(); looks.Load() < seen+6 && time.Now().Before(deadline); {
+				time.Sleep(5 * time.Millisecond)
+			}
 		}
 		stop()
 		servers.Wait()
@@ -396,6 +405,29 @@ func TestSeveralControllers(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Run looks by itself until it is ended.
+func TestRun(t *testing.T) {
+	r := open(t, storetest.SQLite(t), 10)
+	if err := r.start(releaseName); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.c.Run(ctx, "a", time.Minute) }()
+	for deadline := time.Now().Add(time.Minute); len(must(r.s.Decisions(r.ctx, releaseName, 1))) == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not look")
+		}
+	}
+	stop()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if l := must(r.s.Lease(r.ctx, Lease)); l.Holder == "a" && l.Until.After(storetest.Noon().Add(time.Second)) {
+		t.Errorf("it holds on to the lease: %+v", l)
+	}
 }
 
 func TestPlanForTheFleet(t *testing.T) {

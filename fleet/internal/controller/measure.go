@@ -29,23 +29,22 @@ func spanOf(p rollout.Plan, s rollout.State, now time.Time) span {
 }
 
 // add counts an hour into a robot's windows. What ran tells whether it was with
-// the release; hours that a bound parts count as later ones.
+// the release. The hour of the update itself is in none: a robot that is flashed,
+// booted and tried is silent for some minutes whatever the firmware is like.
 func (s span) add(r *rollout.Robot, h store.Hour) {
 	end := h.Begin.Add(time.Hour)
-	with, has := h.Firmware == s.version, r.Outcome == rollout.Confirmed
-	switch {
-	case with && has:
+	has := r.Outcome == rollout.Confirmed
+	switch with := h.Firmware == s.version; {
+	case with != has || has && h.Begin.Before(r.Confirmed):
+		// A last hour without the release, its trial, or one that put it back.
+	case has || !h.Begin.Before(s.opened):
 		grow(&r.Since, h)
-	case with || has:
-		// The trial of one that put it back; a last hour without the release.
-	case end.After(s.opened):
-		grow(&r.Since, h)
+		if end.After(s.recent) {
+			grow(&r.Recent, h)
+		}
 	}
-	if !with && !s.split.IsZero() && !end.After(s.split) && !h.Begin.Before(s.split.Add(-pastOf)) {
+	if h.Firmware != s.version && !s.split.IsZero() && !end.After(s.split) && !h.Begin.Before(s.split.Add(-pastOf)) {
 		grow(&r.Before, h)
-	}
-	if with == has && end.After(s.recent) {
-		grow(&r.Recent, h)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -89,4 +90,32 @@ func TestFirmwareThatTurnsBad(t *testing.T) {
 			return err == nil && s.State == "failed" && s.Failure != nil && s.Failure.Code == "failed_before"
 		})
 	}
+}
+
+// A firmware that drains the battery three times as fast as before is rolled
+// back. The baseline is what an earlier life of the agent has learned: 120 % an
+// hour, at which the simulated battery drains as well, for the sake of the test's
+// time.
+func TestFirmwareThatDrainsTheBattery(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "state"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	baseline := `{"seconds": 14400, "odometry": 720000, "diagnostics": 14400, "battery": 14400, "used": 12, "discharging": 36000}`
+	if err := os.WriteFile(filepath.Join(dir, "state", "baseline.json"), []byte(baseline), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := newPlant(t, options{
+		dir: dir, sim: []string{"--app-start", "100ms", "--battery", "0.95", "--drain", "1.2"}, config: "drain: {seen: 1m}",
+	})
+	p.heard()
+	p.trigger(p.publish("0.2.1", "drain_after:3"))
+	p.until("0.2.1 being confirmed", 60*time.Second, func() bool { s, err := p.status(); return err == nil && s.State == "observing" })
+	p.until("0.2.1 being put back", 180*time.Second, func() bool { s, err := p.status(); return err == nil && s.State == "rolled_back" && !s.Held })
+	p.runs("0.2.0")
+	r := p.lastRecord()
+	if r.Outcome != "rolled_back" || r.Failure == nil || r.Failure.Code != "battery_drain" || !strings.Contains(strings.Join(r.Evidence, "\n"), "battery drain: 1") {
+		t.Fatalf("the history says %+v", r)
+	}
+	t.Log(r.Failure.Text)
 }

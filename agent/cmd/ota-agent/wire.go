@@ -224,10 +224,14 @@ func (a agent) engineConfig() engine.Config {
 	trial := watch.DefaultTrialPolicy()
 	trial.Window, trial.BootTimeout = a.cfg.Trial.Window.Std(), a.cfg.Trial.BootTimeout.Std()
 	trial.SelfConfirm = a.cfg.Trial.Confirm == config.ConfirmFirmware
+	observe := watch.DefaultObservePolicy()
+	for _, m := range []*watch.MeterPolicy{&trial.Meter, &observe.Meter} {
+		m.MinLearned, m.MinDischarge = a.cfg.Drain.Learned.Std(), a.cfg.Drain.Seen.Std()
+	}
 	return engine.Config{
 		Chip: chip, SKU: a.cfg.Robot.SKU,
 		Gates: a.cfg.Policy(),
-		Trial: trial, Observe: watch.DefaultObservePolicy(), ObserveFor: a.cfg.ObserveFor.Std(),
+		Trial: trial, Observe: observe, ObserveFor: a.cfg.ObserveFor.Std(),
 		StandWithin: a.cfg.StandWithin.Std(), Baud: a.cfg.Serial.Baud,
 	}
 }

@@ -32,6 +32,7 @@ type Config struct {
 	Trial         Trial    `yaml:"trial"`
 	ObserveFor    Duration `yaml:"observe_for"`  // watch after a confirmation, 0-30 days; 0: none
 	StandWithin   Duration `yaml:"stand_within"` // for so long a roll-back waits for a robot that moves, 0-24 h; 0: not at all
+	Drain         Drain    `yaml:"drain"`
 	Gates         Gates    `yaml:"gates"`
 	ROS           ROS      `yaml:"ros"`
 	DTLS          DTLS     `yaml:"dtls"`
@@ -155,6 +156,13 @@ type Trial struct {
 	Confirm     Confirmer `yaml:"confirm"`
 }
 
+// Drain is how much discharging has to be seen before a firmware is judged by
+// how fast the battery drains.
+type Drain struct {
+	Learned Duration `yaml:"learned"` // before the update, 1 min - 48 h
+	Seen    Duration `yaml:"seen"`    // since then, 1 min - 48 h
+}
+
 // ROS names what is subscribed to. Names without a leading slash follow the
 // node's namespace.
 type ROS struct {
@@ -240,6 +248,7 @@ func Default() Config {
 		MicroROS:   MicroROS{Unit: "micro_ros_agent.service"},
 		Trial:      Trial{Window: Duration(30 * time.Second), BootTimeout: Duration(time.Minute), Confirm: ConfirmFirmware},
 		ObserveFor: Duration(24 * time.Hour), StandWithin: Duration(10 * time.Minute),
+		Drain: Drain{Learned: Duration(time.Hour), Seen: Duration(10 * time.Minute)},
 		Gates: defaultGates(),
 		ROS: ROS{
 			Topics: Topics{

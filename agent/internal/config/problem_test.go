@@ -20,6 +20,7 @@ func TestFaultsAreNamed(t *testing.T) {
 		"duration unit":    {"observe_for: 24\n", `agent.yaml:2:14: observe_for: 24 has no unit: want a duration with its unit, such as 30s, 10m or 6h`},
 		"duration word":    {"observe_for: 1 day\n", `agent.yaml:2:14: observe_for: "1 day": want a duration with its unit`},
 		"duration range":   {"trial: {window: 1h}\n", `agent.yaml:2:17: trial.window: 1h is out of range: want 1s to 10m`},
+		"drain too soon":   {"drain: {seen: 5s}\n", `agent.yaml:2:15: drain.seen: 5s is out of range: want 1m to 48h`},
 		"stand too long":   {"stand_within: 25h\n", `agent.yaml:2:15: stand_within: 25h is out of range: want 0s to 24h`},
 		"check too often":  {"server: {check_every: 1s}\n", `agent.yaml:2:23: server.check_every: 1s is out of range: want 10s to 720h, or 0 for never`},
 		"size unit":        {"download:\n  max_size: 4MB\n", `agent.yaml:3:13: download.max_size: "4MB": want a whole number with its unit, such as 512B, 64KiB or 16MiB`},

@@ -47,6 +47,8 @@ func (v validator) config(c Config) {
 	oneOf(v, "trial.confirm", c.Trial.Confirm, ConfirmFirmware, ConfirmAgent)
 	between(v, "observe_for", c.ObserveFor, 0, 30*day, "")
 	between(v, "stand_within", c.StandWithin, 0, day, "")
+	between(v, "drain.learned", c.Drain.Learned, Duration(time.Minute), 2*day, "")
+	between(v, "drain.seen", c.Drain.Seen, Duration(time.Minute), 2*day, "")
 	v.gates(c)
 	v.ros(c.ROS)
 	v.dtls(c.DTLS)

@@ -28,7 +28,7 @@ type robotOptions struct {
 	unpaced, secureDownload          bool
 	encrypted                        bool
 	tableOffset                      uint32
-	battery                          float64
+	battery, drain                   float64
 	selfTest, start                  time.Duration
 	dtls                             dtlsOptions
 }
@@ -68,6 +68,7 @@ When the line "ready" is printed, everything that was asked for is served.`,
 	f.BoolVar(&o.encrypted, "flash-encryption", false, "eFuses: flash encryption, as far as the loader tells of it")
 	f.Uint32Var(&o.tableOffset, "table-offset", espsim.DefaultTableOffset, "where boot loader and table agree that the partition table lies")
 	f.Float64Var(&o.battery, "battery", robot.DefaultBattery, "charge to begin with, 0-1")
+	f.Float64Var(&o.drain, "drain", robot.DefaultDrain, "charge that is used in an hour: 0.1 is a tenth")
 	f.DurationVar(&o.selfTest, "self-test", espsim.DefaultSelfTest, "how long the firmware's self-test takes")
 	f.DurationVar(&o.start, "app-start", espsim.DefaultAppStart, "how long the firmware takes to its first word")
 	o.dtls.flags(c)
@@ -140,7 +141,7 @@ func runRobot(ctx context.Context, o robotOptions, args []string, out, errOut io
 	}
 	defer memory.Close()
 	cfg.Memory = memory.bytes
-	r, err := robot.New(robot.Config{ID: o.id, Chip: cfg, Battery: o.battery})
+	r, err := robot.New(robot.Config{ID: o.id, Chip: cfg, Battery: o.battery, DrainPerHour: o.drain})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"crypto/x509"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/firmware/compat"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
+	"github.com/robot-platform/robot-ota/fleet/internal/store/storetest"
 )
 
 // A release is called back beside a running server: check, manifest and
@@ -72,5 +75,62 @@ func TestCallBackBesideServer(t *testing.T) {
 			return
 		}
 		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// Of two servers over one PostgreSQL one follows incidents. When it is killed,
+// the other one tells the robots that turn up afterwards.
+func TestAnotherServerFollows(t *testing.T) {
+	t.Parallel()
+	env := storetest.Postgres(t)
+	l := &lab{dir: env.Dir, log: &bytes.Buffer{}, pool: x509.NewCertPool()}
+	if err := makeImages(l.dir); err != nil {
+		t.Fatal(err)
+	}
+	db := []string{"--db", env.DB}
+	l.do(t, "dev-cert", "--dir", l.file("tls"))
+	l.do(t, append([]string{"publish", "--stable", "--data", l.file("data"), "--sku", "standard", "--key", l.file("pub.der"), l.file("0.2.1.bin")}, db...)...)
+	for _, id := range []string{"r1", "r2"} {
+		l.do(t, append([]string{"robot", "add", "--data", l.file("data"), "--sku", "standard", "--no-token", id}, db...)...)
+	}
+	l.do(t, append([]string{"rollback", "--data", l.file("data"), "--release", "standard-0.2.1", "--reason", "it bites", "--yes"}, db...)...)
+
+	s, err := store.Open(t.Context(), store.Options{Dir: l.file("data"), DB: env.DB, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	turnsUp := func(robot string) {
+		t.Helper()
+		if err := s.Update(t.Context(), "says", func(tx *store.Tx) error {
+			return tx.SetState(t.Context(), robot, store.RobotState{Version: compat.Version{Minor: 2, Patch: 1}})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+			told, err := s.Commands(t.Context(), store.CommandQuery{Robot: robot})
+			if err != nil || time.Now().After(end) {
+				t.Fatalf("%s is not told: %v", robot, err)
+			}
+			if len(told) > 0 {
+				return
+			}
+		}
+	}
+	l.serve(t, db...)
+	turnsUp("r1")
+	first, err := s.Lease(t.Context(), incidentLease)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leader := l.cmd
+	l.log = &bytes.Buffer{}
+	l.serve(t, db...)
+	if err := leader.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	turnsUp("r2")
+	if next, err := s.Lease(t.Context(), incidentLease); err != nil || next.Epoch != first.Epoch+1 {
+		t.Errorf("the lease: %+v after %+v, %v", next, first, err)
 	}
 }

@@ -35,7 +35,6 @@ type body struct {
 
 	charge   float64
 	charging bool
-	minute   time.Time // that goes on
 	level    robot.Level
 	stopped  time.Time // until then; zero: no emergency stop is on
 	dtls     robot.DTLS
@@ -51,7 +50,7 @@ func newBody(cfg Config, c *chip) *body {
 	b := &body{
 		id: cfg.ID, agreeable: cfg.Agreeable, chip: c, rng: rng, t: cfg.Temper,
 		warnings: spread(cfg.Temper.Warnings), errors: spread(cfg.Temper.Errors),
-		charge: lowest + (1-lowest)*rng.Float64(), minute: cfg.Start, up: cfg.Start, judged: true,
+		charge: lowest + (1-lowest)*rng.Float64(), up: cfg.Start, judged: true,
 	}
 	if b.agreeable {
 		b.warnings, b.errors = 0, 0
@@ -99,9 +98,7 @@ func (b *body) live(now time.Time, d time.Duration) ([]robot.Observation, error)
 			return nil, err
 		}
 	}
-	if now.Sub(b.minute) >= time.Minute {
-		b.minute, b.level = now, b.feel(n)
-	}
+	b.level = b.feel(n, d)
 	heard := []robot.Observation{
 		robot.Battery{Fraction: b.charge, Charging: b.charging, At: now},
 		b.stop(now),
@@ -146,12 +143,16 @@ func (b *body) burn(n Nature, d time.Duration) {
 	b.charging = b.charge <= lowest
 }
 
-// feel is the level of the robot's diagnostics in a minute.
-func (b *body) feel(n Nature) robot.Level {
+// feel is the level of the robot's diagnostics at the end of a step. Shares are
+// of minutes, however many steps a minute has and whoever's minute it is: levels
+// that last for a minute of the body's own would be in two of whoever counts.
+func (b *body) feel(n Nature, d time.Duration) robot.Level {
+	in := func(share float64) float64 { return -math.Expm1(math.Log1p(-min(share, 0.999999)) * d.Minutes()) }
+	failing := in(b.errors + n.Errors)
 	switch x := b.rng.Float64(); {
-	case x < b.errors+n.Errors:
+	case x < failing:
 		return robot.Error
-	case x < b.errors+n.Errors+b.warnings+n.Warnings:
+	case x < failing+in(b.warnings+n.Warnings):
 		return robot.Warn
 	}
 	return robot.OK

@@ -259,3 +259,26 @@ func BenchmarkARobotsDay(b *testing.B) {
 		}
 	}
 }
+
+// A good release changes nothing of how often a robot feels bad, although an
+// update shifts when its minutes begin.
+func TestAnUpdateIsNoIllness(t *testing.T) {
+	minutes := map[compat.Version]watch.Counters{}
+	for _, r := range fleet(t, 12, Nature{}, func(c *Config) { c.Temper.Warnings, c.Temper.Away = 0.05, 0 }) {
+		last := map[compat.Version]watch.Counters{}
+		for _, s := range []Server{closed{}, &shop{}} {
+			for _, h := range decode[watch.Health](t, pass(t, r, s, 72*time.Hour), "ota/health") {
+				last[h.Firmware] = h.Counters
+			}
+		}
+		for v, c := range last {
+			m := minutes[v]
+			m.OK, m.Warn = m.OK+c.OK, m.Warn+c.Warn
+			minutes[v] = m
+		}
+	}
+	share := func(v compat.Version) float64 { return minutes[v].Warn / (minutes[v].OK + minutes[v].Warn) }
+	if a, b := share(old), share(next); minutes[next].OK < 20_000 || b > 1.15*a || b < 0.85*a {
+		t.Errorf("%.2f %% of the minutes were WARN before, %.2f %% after (%+v)", 100*a, 100*b, minutes)
+	}
+}

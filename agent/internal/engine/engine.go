@@ -222,6 +222,11 @@ func (e *Engine) step(next update.Memory, ev update.Event) {
 // start ends the effect that goes on and begins another.
 func (e *Engine) start(ctx context.Context, wg *sync.WaitGroup, eff update.Effect) {
 	e.stop()
+	switch eff {
+	case update.DoTakeLine, update.DoConnect, update.DoWrite, update.DoAttest:
+	default: // each way back to those proves the image anew; till then it need not be held
+		e.verified = image.Verified{}
+	}
 	e.runs++
 	run, cancel := context.WithCancel(ctx)
 	r := &running{id: e.runs, effect: eff, cancel: cancel, done: make(chan struct{})}

@@ -71,6 +71,7 @@ type rig struct {
 	quiet    bool        // the firmware that runs says nothing any more
 	next     nature      // of the image that is offered
 	file     []byte
+	key      *ecdsa.PrivateKey
 	keys     image.Keyring
 	mem      update.Memory
 	saves    int
@@ -123,12 +124,24 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{
-		t: t, board: robot.NewBoard(), owner: true, battery: 0.9, running: 0, boots: 3, failAt: map[string]int{},
+		t: t, key: key, board: robot.NewBoard(), owner: true, battery: 0.9, running: 0, boots: 3, failAt: map[string]int{},
 		file: file, keys: image.NewKeyring(pub), mem: update.New(),
 	}
 	r.slots[0] = &firmware{version: compat.Version{Minor: 2}, sha: "aa", state: flashmap.Valid}
 	r.slots[1] = &firmware{version: compat.Version{Minor: 1}, sha: "00", state: flashmap.Valid}
 	return r
+}
+
+// largeImage is the size of a large one, in bytes.
+const largeImage = 1800 << 10
+
+// large lets the server have a large image.
+func (r *rig) large() {
+	file, err := image.Sign(imagetest.App(imagetest.Options{Version: "0.2.1", Body: make([]byte, largeImage)}), r.key)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.file = file
 }
 
 // live is the robot's own life: what runs publishes twice a second.

@@ -222,14 +222,28 @@ func (s *store) readFile(name string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, err
-	}
-	if int64(len(data)) > limit {
-		return nil, refusef("too_large", "%s holds more than %d bytes", s.path(name), limit)
+	data, err := whole(f, limit)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("read %s: %w", s.path(name), err)
 	}
 	return data, nil
+}
+
+// whole reads a file into as much memory as it takes, and no more.
+func whole(f file, limit int64) ([]byte, error) {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case size > limit:
+		return nil, refusef("too_large", "it holds more than %d bytes", limit)
+	}
+	data := make([]byte, size)
+	_, err = io.ReadFull(f, data)
+	return data, err
 }
 
 // settle gives a file that was verified its last name, durably.

@@ -87,6 +87,7 @@ type options struct {
 	paced  bool     // line and flash take their time
 	config string   // more of the agent's configuration
 	server string   // more of its section server
+	serve  []string // more flags of ota-fleet serve
 	rosCmd []string // more arguments of ota-agent run, and of the robot
 	id     string   // of the robot; "": r1
 	beside *plant   // a robot with the same server, keys and ROS domain
@@ -124,7 +125,7 @@ func newPlant(t *testing.T, o options) *plant {
 	if o.beside == nil {
 		p.run("ota-sign", "keygen", "--key", p.shared("s.pem"), "--pub", p.shared("trusted"))
 		p.run("ota-fleet", "dev-cert", "--dir", p.shared("tls"), "--host", "localhost")
-		p.startServer()
+		p.startServer(o.serve...)
 	} else {
 		p.site, p.server, p.addr = o.beside.site, o.beside.server, o.beside.addr
 	}
@@ -188,9 +189,9 @@ trial: {window: 3s, boot_timeout: 6s}
 	}
 }
 
-func (p *plant) startServer() {
-	p.server = p.start("fleet", "ota-fleet", "serve", "--data", p.shared("fleet"), "--listen", "127.0.0.1:0",
-		"--tls-cert", p.shared("tls/server.pem"), "--tls-key", p.shared("tls/server-key.pem"))
+func (p *plant) startServer(more ...string) {
+	p.server = p.start("fleet", append([]string{"ota-fleet", "serve", "--data", p.shared("fleet"), "--listen", "127.0.0.1:0",
+		"--tls-cert", p.shared("tls/server.pem"), "--tls-key", p.shared("tls/server-key.pem")}, more...)...)
 	p.until("the server", 10*time.Second, func() bool {
 		_, rest, found := strings.Cut(p.server.output(), "https://")
 		host, _, line := strings.Cut(rest, "\n")

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"reflect"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/robot-platform/robot-ota/agent/internal/engine"
@@ -52,21 +53,21 @@ func (o early) Stepped(before, after update.Memory, _ string) {
 // TestStatusComesAfterTheStep: whoever writes the steps down has done so before
 // anybody can read of one.
 func TestStatusComesAfterTheStep(t *testing.T) {
-	var e *engine.Engine // nil in the step of the start
+	var e atomic.Pointer[engine.Engine] // nil in the step of the start
 	var faults []string
 	enliven(t, func(r *rig, _ <-chan struct{}) engine.Ports {
 		p := plain(r)
 		p.Observer = early{func() update.Status {
-			if e == nil {
-				return update.Status{State: update.Idle}
+			if core := e.Load(); core != nil {
+				return core.Status()
 			}
-			return e.Status()
+			return update.Status{State: update.Idle}
 		}, &faults}
 		return p
 	}, func(t *testing.T, _ *rig, running *engine.Engine) {
-		e = running
-		trigger(t, e)
-		wait(t, e, update.Observing)
+		e.Store(running)
+		trigger(t, running)
+		wait(t, running, update.Observing)
 	})
 	if len(faults) > 0 {
 		t.Error(faults)

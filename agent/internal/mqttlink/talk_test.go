@@ -32,17 +32,22 @@ type air struct {
 
 // counting is a census.
 type counting struct {
+	mu    sync.Mutex
 	seq   uint64
 	ended []watch.Health
 	told  []watch.Health
 }
 
 func (c *counting) Health(now time.Time) []watch.Health {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.seq++
 	return append(slices.Clone(c.ended), watch.Health{Epoch: "now", Seq: c.seq, At: now})
 }
 
 func (c *counting) Told(h watch.Health) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.told = append(c.told, h)
 	c.ended = slices.DeleteFunc(c.ended, func(e watch.Health) bool { return e.Epoch == h.Epoch })
 }
@@ -323,6 +328,8 @@ func TestHealthIsTold(t *testing.T) {
 				t.Errorf("%d: %s", i, g.payload)
 			}
 		}
+		a.count.mu.Lock()
+		defer a.count.mu.Unlock()
 		if len(a.count.told) != len(got) {
 			t.Errorf("%d are said to be told, of %d", len(a.count.told), len(got))
 		}
@@ -403,7 +410,9 @@ func TestAStatusComesAfterItsEvents(t *testing.T) {
 		a.set(func() { a.fail = nil })
 		time.Sleep(2 * maxWait)
 		last, statuses := update.Idle, 0
-		for _, s := range a.said {
+		var said []saying
+		a.set(func() { said = slices.Clone(a.said) })
+		for _, s := range said {
 			var got struct{ State, To update.State }
 			if err := json.Unmarshal([]byte(s.payload), &got); err != nil {
 				t.Fatal(err)

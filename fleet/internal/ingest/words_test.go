@@ -1,7 +1,9 @@
 package ingest
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -199,3 +201,22 @@ func FuzzBook(f *testing.F) {
 		}
 	})
 }
+
+func FuzzReport(f *testing.F) {
+	f.Add([]byte(`{"documents":[{"topic":"ota/online","payload":{"robot_id":"r1","epoch":"a","seq":1,"online":true}}]}`))
+	f.Add([]byte(`{"documents":[{"topic":"diagnostics","payload":null}]}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		in := New(Config{Now: func() time.Time { return noon }}, nowhere{}, slog.New(slog.DiscardHandler))
+		err := in.Report(t.Context(), "r1", raw)
+		var r *RefusedError
+		if err != nil && !errors.As(err, &r) {
+			t.Error(err)
+		}
+	})
+}
+
+// nowhere stores nothing.
+type nowhere struct{}
+
+func (nowhere) Update(context.Context, string, func(*store.Tx) error) error { return nil }
+func (nowhere) Note(context.Context, string, func(*store.Tx) error) error   { return nil }

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/robot-platform/robot-ota/agent/internal/engine"
@@ -50,8 +51,8 @@ func TestWhoPlansTheChecksHearsOfEach(t *testing.T) {
 // A scheduled check of a robot that has not spoken asks nobody, and is one that
 // failed all the same.
 func TestACheckBeforeTheFirmwareHasSpoken(t *testing.T) {
-	play(t, func(t *testing.T, r *rig, _ *engine.Engine) {
-		r.board = newRig(t).board
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t) // which does not live
 		e, kill := r.engine(t.Context())
 		defer kill()
 		if _, err := e.Trigger(t.Context(), update.Request{Origin: update.FromSchedule}); err != nil {

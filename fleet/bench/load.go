@@ -39,9 +39,13 @@ func (p *plant) check(i int) request {
 		path: fmt.Sprintf("/v1/check?sku=standard&version=%s&robot_id=%s&companion=0.2.0", runs, p.o.robot(i))}
 }
 
-// report is a status and the counts of health, newer with each call.
-func (p *plant) report(i int) request {
-	seq := atomic.AddUint64(&p.seq, 1)
+// minute is the report that a robot makes of that minute of its life: a status and
+// the counts of its health.
+func (p *plant) minute(seq uint64) func(int) request {
+	return func(i int) request { return p.report(i, seq) }
+}
+
+func (p *plant) report(i int, seq uint64) request {
 	id, at := p.o.robot(i), time.Now().UTC()
 	_, runs := versions()
 	type doc struct {

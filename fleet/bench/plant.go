@@ -41,7 +41,6 @@ type plant struct {
 	server *exec.Cmd
 	broker *exec.Cmd
 	mqtt   string // host:port of the broker; "": none
-	seq    uint64 // of reports
 }
 
 func (o options) robot(i int) string { return fmt.Sprintf("robot-%05d", i) }

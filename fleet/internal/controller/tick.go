@@ -206,8 +206,12 @@ func worthwhile(was, is rollout.State) bool {
 }
 
 // notable says whether a decision is kept: one that does something, a look of a
-// gate, or another reason to wait than the one before.
+// gate, or another reason to wait than the one before. That the watch goes on
+// after a look which opened nothing is no news.
 func notable(was, is rollout.State, d rollout.Decision) bool {
+	if d.Code == rollout.CodeWatching && slices.Contains([]rollout.Code{rollout.CodeTooFew, rollout.CodeUnclear, rollout.CodeUnhealthy}, was.Latest.Code) {
+		return false
+	}
 	return d.Verdict != rollout.Wait || is.Looks != was.Looks || d.Code != was.Latest.Code
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/robot-platform/robot-ota/fleet/internal/ingest"
+	"github.com/robot-platform/robot-ota/fleet/internal/metrics"
 	"github.com/robot-platform/robot-ota/fleet/internal/mqttfleet"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
 )
@@ -38,10 +39,10 @@ func (o *broker) flags(cmd *cobra.Command) {
 func (o *broker) given() bool { return o.cfg.URL != "" }
 
 // link is the line to the broker.
-func (o *broker) link(s *store.Store, in *ingest.Ingest, log *slog.Logger) (*mqttfleet.Link, error) {
+func (o *broker) link(s *store.Store, in *ingest.Ingest, m *metrics.Metrics, log *slog.Logger) (*mqttfleet.Link, error) {
 	cfg := o.cfg
 	cfg.Now = time.Now
-	l, err := mqttfleet.New(cfg, inbox{in}, commands{s}, nil, log)
+	l, err := mqttfleet.New(cfg, inbox{in}, commands{s}, m, log)
 	if err != nil {
 		return nil, fmt.Errorf("--mqtt-…: %w", err)
 	}

@@ -105,10 +105,14 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	take := ingest.New(ingest.Config{Adopt: cfg.Identity == api.IdentityOptional, Now: time.Now}, s, log)
+	m, err := metrics.New(s, time.Now, log)
+	if err != nil {
+		return err
+	}
+	take := ingest.New(ingest.Config{Adopt: cfg.Identity == api.IdentityOptional, Now: time.Now, Metrics: m}, s, log)
 	var line *mqttfleet.Link
 	if o.broker.given() {
-		if line, err = o.broker.link(s, take, log); err != nil {
+		if line, err = o.broker.link(s, take, m, log); err != nil {
 			return err
 		}
 	}
@@ -122,10 +126,6 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) (err e
 	also := &beside{store: s, certs: o.certs, log: log, stdout: stdout, fail: stop}
 	defer also.Wait()
 	defer stop(nil)
-	m, err := metrics.New(s, time.Now, log)
-	if err != nil {
-		return errors.Join(err, l.Close())
-	}
 	if err := errors.Join(also.serveDashboard(ctx, o.people.dashboard, dashboard.DefaultConfig(), also.deeds()), also.serveMetrics(ctx, o.people, m)); err != nil {
 		return errors.Join(err, l.Close())
 	}

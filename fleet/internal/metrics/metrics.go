@@ -35,20 +35,21 @@ type Metrics struct {
 	refused  prometheus.Counter
 	bytes    *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+	talk
 }
 
 // New makes the metrics of a fleet.
 func New(s *store.Store, now func() time.Time, log *slog.Logger) (*Metrics, error) {
 	m := &Metrics{
-		registry: prometheus.NewRegistry(), log: log,
+		registry: prometheus.NewRegistry(), log: log, talk: newTalk(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ota_fleet_http_requests_total", Help: "Requests of robots that this server has answered."}, []string{"route", "method", "code"}),
 		refused:  prometheus.NewCounter(prometheus.CounterOpts{Name: "ota_fleet_downloads_refused_total", Help: "Downloads that this server has refused because the robot had its share of the day."}),
 		bytes:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ota_fleet_http_sent_bytes_total", Help: "Bytes of the answers to robots."}, []string{"route"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "ota_fleet_http_request_seconds", Help: "Time to answer a request of a robot, transfer included.",
 			Buckets: []float64{0.001, 0.005, 0.025, 0.1, 0.5, 2, 10, 60}}, []string{"route"}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.refused, m.bytes, m.seconds, &fleet{store: s, now: now, log: log},
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
+	for _, c := range append(m.talk.collectors(), m.requests, m.refused, m.bytes, m.seconds, &fleet{store: s, now: now, log: log},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})) {
 		if err := m.registry.Register(c); err != nil {
 			return nil, err
 		}

@@ -122,6 +122,11 @@ func TestMetrics(t *testing.T) {
 		m.Request("/v1/artifacts/{sha256}", "GET", 429, 100, time.Millisecond)
 		m.Request("/v1/artifacts/{sha256}", "GET", 200, 5000, time.Second)
 		m.Request("/v1/check", "GET", 429, 0, time.Millisecond)
+		m.Messages("event", "taken", 3)
+		m.Messages("status", "malformed", 1)
+		m.Dropped(2)
+		m.Connected(false)
+		m.Connected(true)
 		code, text := scrape(t, m.Handler(""))
 		if code != http.StatusOK {
 			t.Fatalf("%d %s", code, text)
@@ -153,6 +158,8 @@ func TestMetrics(t *testing.T) {
 			`ota_fleet_commands_open{state="unsent",verb="ota"} 0`,
 			`ota_fleet_incidents_open{kind="other"} 1`,
 			`ota_fleet_downloads_refused_total 1`,
+			`ota_fleet_messages_total{kind="event",result="taken"} 3`, `ota_fleet_messages_total{kind="status",result="malformed"} 1`,
+			`ota_fleet_messages_dropped_total 2`, `ota_fleet_broker_connected 1`,
 			`ota_fleet_http_requests_total{code="429",method="GET",route="/v1/check"} 1`,
 			`ota_fleet_http_sent_bytes_total{route="/v1/artifacts/{sha256}"} 5100`,
 			`ota_fleet_http_request_seconds_count{route="/v1/artifacts/{sha256}"} 2`,
@@ -224,6 +231,7 @@ func full(t testing.TB) string {
 	fill(t, s, env.Clock.Now())
 	m := must(New(s, env.Clock.Now, quiet()))
 	m.Request("/v1/check", "GET", 200, 10, time.Millisecond)
+	m.Messages("status", "taken", 1)
 	_, text := scrape(t, m.Handler(""))
 	var out strings.Builder
 	for line := range strings.Lines(text) {

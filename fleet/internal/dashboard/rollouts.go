@@ -102,17 +102,6 @@ func (o *rolloutData) about(i store.Incident) bool {
 	return i.Version == o.Version && slices.ContainsFunc(o.SKUs, func(sku string) bool { return slices.Contains(i.SKUs, sku) })
 }
 
-// opened is the incident of a rollout's firmware since it began; "": there is none.
-func opened(incidents []store.Incident, o store.Rollout) string {
-	for _, i := range incidents { // the newest first
-		of := func(sku string) bool { return slices.Contains(o.SKUs, sku) }
-		if i.Version == o.Version && !i.Opened.Before(o.Created) && slices.ContainsFunc(i.SKUs, of) {
-			return i.ID
-		}
-	}
-	return ""
-}
-
 // read takes plan and state apart.
 func (o *rolloutData) read(counts []store.StageCount) error {
 	plan, err := rollout.ParsePlan(o.Plan)

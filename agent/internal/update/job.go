@@ -143,6 +143,11 @@ type Job struct {
 	To   string    `json:"to,omitempty"`
 	// Switched says that the OTA data may name To.
 	Switched bool `json:"switched,omitempty"`
+	// TakenAt is when the firmware was taken away for the loader, before the
+	// first attempt (zero: not known), and AwaySeconds how long after that the
+	// new one spoke.
+	TakenAt     time.Time `json:"taken_at,omitzero"`
+	AwaySeconds float64   `json:"away_seconds,omitempty"`
 	// ConfirmedAt is the beginning of the observation.
 	ConfirmedAt time.Time          `json:"confirmed_at,omitzero"`
 	Reasons     []preflight.Reason `json:"reasons,omitempty"`

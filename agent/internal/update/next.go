@@ -295,6 +295,7 @@ func (s *step) restarted() {
 		return
 	}
 	if j.Switched {
+		j.TakenAt = time.Time{} // when the firmware first spoke was missed, and the clock may have been set
 		s.enter(Booting, DoAwait)
 		return
 	}

@@ -327,6 +327,31 @@ func TestATrialThatNeverGetsToItsEnd(t *testing.T) {
 	}
 }
 
+func TestTheTimeWithoutFirmware(t *testing.T) {
+	taken := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	booting, validating := until(t, Booting), until(t, Validating)
+	booting.Job.TakenAt = taken
+	after := func(m Memory, at time.Time, events ...Event) float64 {
+		for _, ev := range events {
+			var err error
+			if m, _, err = Next(m, ev, at); err != nil {
+				t.Fatalf("%T: %v", ev, err)
+			}
+		}
+		return m.Job.AwaySeconds
+	}
+	if got := after(booting, taken.Add(11200*time.Millisecond), Up{}); got != 11.2 {
+		t.Errorf("away for %v s, want 11.2", got)
+	}
+	if got := after(booting, taken.Add(time.Hour), Restarted{}, Up{}); got != 0 {
+		t.Errorf("away for %v s, but nobody was there to hear the first word", got)
+	}
+	validating.Job.AwaySeconds = 11.2
+	if got := after(validating, taken.Add(time.Hour), Restarted{}, Up{}); got != 11.2 {
+		t.Errorf("away for %v s after a restart, want 11.2 as before it", got)
+	}
+}
+
 func TestAScheduledCheckThatFailsIsNoFailedUpdate(t *testing.T) {
 	m, _ := run(t, New(), Trigger{ID: "j1", Request: Request{Origin: FromSchedule}})
 	m, effects := run(t, m, EffectFailed{Code: "unreachable", Text: "no route"})

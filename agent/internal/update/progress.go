@@ -1,6 +1,9 @@
 package update
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // progress is the way forward: each event belongs to one state, and anything
 // else is Unexpected.
@@ -61,6 +64,7 @@ func (s *step) prepare(ev Event) error {
 		if j.State != Handover {
 			return s.unexpected(ev)
 		}
+		j.TakenAt = s.now
 		s.connect()
 	default:
 		return s.unexpected(ev)
@@ -127,6 +131,7 @@ func (s *step) prove(ev Event) error {
 		if j.State != Booting {
 			return s.unexpected(ev)
 		}
+		s.spoke()
 		s.enter(Validating, DoWatch)
 	case TrialPassed:
 		if j.State != Validating {
@@ -183,6 +188,17 @@ func (s *step) prove(ev Event) error {
 		return s.unexpected(ev)
 	}
 	return nil
+}
+
+// spoke notes how long the robot was without firmware, if that was followed.
+func (s *step) spoke() {
+	j := &s.m.Job
+	if j.TakenAt.IsZero() {
+		return
+	}
+	j.AwaySeconds = s.now.Sub(j.TakenAt).Seconds()
+	j.Evidence = append(slices.Clone(j.Evidence),
+		fmt.Sprintf("the firmware was away for %.1f s, from the reset into the loader to its first word", j.AwaySeconds))
 }
 
 func (s *step) trialFailed(e TrialFailed) {

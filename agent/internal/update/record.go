@@ -17,6 +17,9 @@ type Record struct {
 	Failure   *Failure   `json:"failure,omitempty"`
 	Evidence  []string   `json:"evidence,omitempty"`
 	Durations []Duration `json:"durations,omitempty"`
+	// AwaySeconds is how long the robot was without firmware: from the reset
+	// into the loader to the new firmware's first word; 0: not known.
+	AwaySeconds float64 `json:"away_seconds,omitempty"`
 }
 
 // Duration is how long a job was in a state, in seconds.

@@ -70,9 +70,11 @@ func TestOverlay(t *testing.T) {
 	if !reflect.DeepEqual(got, want) || !reflect.DeepEqual(base, plan(t)) {
 		t.Errorf("got %+v", got)
 	}
+	if got, err := Overlay(base, []byte(`{}`)); err != nil || !reflect.DeepEqual(got, base) {
+		t.Errorf("nothing changed: %+v, %v", got, err)
+	}
 	for _, test := range []struct{ json, want string }{
 		{`[]`, "no JSON object"},
-		{`{}`, `no "schema"`},
 		{`{"schema":2}`, "schema 2"},
 		{`{"schema":1,"schema":1}`, "twice"},
 		{`{"schema":1,"stage":{}}`, `unknown field "stage"`},

@@ -81,11 +81,11 @@ func Overlay(base Plan, b []byte) (Plan, error) {
 	}
 	p := base
 	p.Internal = append([]string(nil), base.Internal...)
-	schema := 0
+	schema := Schema // where a person left it out
 	var stages, limits json.RawMessage
 	raw := map[string]*json.RawMessage{}
-	fields := append(p.fields(), strictjson.Field{Name: "stages", Into: &stages}, strictjson.Field{Name: "limits", Into: &limits})
-	if err := fill(b, fields, strictjson.Field{Name: "schema", Into: &schema}); err != nil {
+	fields := append(p.fields(), strictjson.Field{Name: "schema", Into: &schema}, strictjson.Field{Name: "stages", Into: &stages}, strictjson.Field{Name: "limits", Into: &limits})
+	if err := fill(b, fields); err != nil {
 		return Plan{}, fmt.Errorf("%w: %w", ErrPlan, err)
 	}
 	if schema != Schema {
@@ -116,11 +116,11 @@ func Overlay(base Plan, b []byte) (Plan, error) {
 }
 
 // fill reads an object of which fields may be missing.
-func fill(b []byte, optional []strictjson.Field, required ...strictjson.Field) error {
+func fill(b []byte, optional []strictjson.Field) error {
 	for i := range optional {
 		optional[i].Optional = true
 	}
-	return strictjson.Fill(b, append(optional, required...)...)
+	return strictjson.Fill(b, optional...)
 }
 
 // ParsePlan reads a plan that was stored, or written as a whole.

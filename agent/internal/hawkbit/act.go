@@ -70,7 +70,7 @@ func (l *Link) deploy(ctx context.Context, t target) error {
 	if errors.As(err, &bad) {
 		l.log.Error("the hawkBit server's deployment cannot be followed", "action", t.id, "code", bad.code, "why", bad.Reason)
 		l.mu.Lock()
-		l.ledger.put(action{ID: t.id, End: &ending{Details: bounded([]string{"the robot was not updated", bad.code + ": " + bad.Reason})}})
+		l.ledger.put(action{ID: t.id, End: &ending{Details: clipped([]string{"the robot was not updated", bad.code + ": " + bad.Reason})}})
 		l.keep()
 		l.mu.Unlock()
 		return l.conclude(ctx)

@@ -61,12 +61,12 @@ const (
 func newFeedback(id string, e execution, f finished, details ...string) feedback {
 	fb := feedback{ID: id}
 	fb.Status.Execution, fb.Status.Result.Finished = e, f
-	fb.Status.Details = bounded(details)
+	fb.Status.Details = clipped(details)
 	return fb
 }
 
-// bounded keeps the first details, each of one printable line.
-func bounded(details []string) []string {
+// clipped keeps the first details, each of one printable line.
+func clipped(details []string) []string {
 	var out []string
 	for _, d := range details[:min(len(details), maxDetails)] {
 		out = append(out, line(d, maxDetail))
@@ -111,7 +111,7 @@ func ended(j update.Job, ok bool, text string) *ending {
 	if f := j.Failure; f != nil && !ok {
 		e.Details = append(e.Details, fmt.Sprintf("%s in %s: %s", f.Code, f.State, f.Text))
 	}
-	e.Details = bounded(append(e.Details, j.Evidence...))
+	e.Details = clipped(append(e.Details, j.Evidence...))
 	return e
 }
 

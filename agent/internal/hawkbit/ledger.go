@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
 	"slices"
 
+	"github.com/robot-platform/robot-ota/internal/bounded"
 	"github.com/robot-platform/robot-ota/internal/durable"
 )
 
@@ -48,7 +48,7 @@ type book struct {
 // begun anew: err tells, and the ledger is usable.
 func openLedger(path, server string) (*ledger, error) {
 	l := &ledger{path: path, book: book{Schema: ledgerSchema, Server: server}}
-	data, err := readFile(path)
+	data, err := bounded.File(path, maxLedger)
 	if errors.Is(err, fs.ErrNotExist) {
 		return l, nil
 	}
@@ -67,20 +67,6 @@ func openLedger(path, server string) (*ledger, error) {
 		l.book, l.written = b, data
 	}
 	return l, nil
-}
-
-// readFile reads a file of a bounded size.
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	data, err := io.ReadAll(io.LimitReader(f, maxLedger+1))
-	if err == nil && len(data) > maxLedger {
-		err = fmt.Errorf("it holds more than %d bytes", maxLedger)
-	}
-	return data, err
 }
 
 // find is the action of that id.

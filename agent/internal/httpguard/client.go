@@ -5,9 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/robot-platform/robot-ota/internal/bounded"
 )
 
 // Config says whom the agent may ask, and how it proves itself.
@@ -182,7 +182,7 @@ func authorities(file string) (own, others *x509.CertPool, err error) {
 	if file == "" {
 		return nil, nil, nil
 	}
-	pem, err := readBounded(file, maxCAFile)
+	pem, err := bounded.File(file, maxCAFile)
 	if err != nil {
 		return nil, nil, fmt.Errorf("server.ca_file: %w", err)
 	}
@@ -214,7 +214,7 @@ func readToken(file string) (string, error) {
 	if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o077 != 0 {
 		return "", fmt.Errorf("server.token_file: others may read %s: chmod 0600 %s", file, file)
 	}
-	b, err := readBounded(file, maxTokenFile)
+	b, err := bounded.File(file, maxTokenFile)
 	if err != nil {
 		return "", fmt.Errorf("server.token_file: %w", err)
 	}
@@ -223,19 +223,4 @@ func readToken(file string) (string, error) {
 		return "", fmt.Errorf("server.token_file: %s holds no token: want one line of printable characters without spaces", file)
 	}
 	return token, nil
-}
-
-func readBounded(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, err
-	}
-	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, limit)
-	}
-	return b, nil
 }

@@ -335,7 +335,7 @@ func TestBadFiles(t *testing.T) {
 		{Config{CAFile: empty}, "server.ca_file: " + empty + " holds no certificate; want PEM"},
 		{Config{TokenFile: missing}, "server.token_file: open " + missing},
 		{Config{TokenFile: empty}, "server.token_file: " + empty + " holds no token"},
-		{Config{TokenFile: big}, "is larger than 4096 bytes"},
+		{Config{TokenFile: big}, "more than 4096 bytes"},
 		{Config{TokenFile: seen}, "server.token_file: others may read " + seen + ": chmod 0600 " + seen},
 		{Config{CertFile: empty, KeyFile: empty}, "the robot's certificate: "},
 		{Config{Server: &url.URL{Scheme: "http", Host: "a"}}, "the update server's address: "},

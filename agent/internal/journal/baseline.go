@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/robot-platform/robot-ota/agent/internal/watch"
+	"github.com/robot-platform/robot-ota/internal/bounded"
 	"github.com/robot-platform/robot-ota/internal/durable"
 )
 
@@ -18,7 +19,7 @@ func (j *Journal) baseline() string { return filepath.Join(j.dir, "baseline.json
 
 // Baseline returns what was learned of the robot, zero where nothing was.
 func (j *Journal) Baseline() (watch.Tally, error) {
-	data, err := readBounded(j.baseline(), maxBaseline)
+	data, err := bounded.File(j.baseline(), maxBaseline)
 	if errors.Is(err, fs.ErrNotExist) {
 		return watch.Tally{}, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/internal/bounded"
 )
 
 // maxMemory bounds the memory file that is read.
@@ -50,7 +51,7 @@ func (e *NewerError) Error() string {
 // read reads the memory file.
 func (f folder) read() (kept, error) {
 	var k kept
-	data, err := readBounded(f.memoryFile(), maxMemory)
+	data, err := bounded.File(f.memoryFile(), maxMemory)
 	if err == nil {
 		err = json.Unmarshal(data, &k)
 	}
@@ -81,15 +82,4 @@ func (f folder) headOf(k kept) *head {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
-}
-
-func readBounded(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > limit {
-		return nil, fmt.Errorf("%s holds %d bytes, more than the %d it may", path, info.Size(), limit)
-	}
-	return os.ReadFile(path)
 }

@@ -141,7 +141,7 @@ func (c *command) set(key string, raw json.RawMessage) error {
 	switch key {
 	case "id":
 		c.id = strings.TrimSpace(s)
-		if err := bounded(c.id, update.MaxCommand); err != nil {
+		if err := printable(c.id, update.MaxCommand); err != nil {
 			return err
 		}
 	case "url":
@@ -160,10 +160,10 @@ func (c *command) set(key string, raw json.RawMessage) error {
 		c.version = v
 	case "reason":
 		c.reason = strings.TrimSpace(s)
-		return bounded(c.reason, maxReason)
+		return printable(c.reason, maxReason)
 	case "sku":
 		c.sku = s
-		return bounded(c.sku, maxSKU)
+		return printable(c.sku, maxSKU)
 	}
 	return nil
 }
@@ -177,7 +177,7 @@ func (c *command) setIssued(raw json.RawMessage) error {
 	return nil
 }
 
-func bounded(s string, most int) error {
+func printable(s string, most int) error {
 	if s == "" || len(s) > most || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return fmt.Errorf("want 1 to %d printable characters", most)
 	}

@@ -5,15 +5,14 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
+	"github.com/robot-platform/robot-ota/internal/bounded"
 	"github.com/robot-platform/robot-ota/internal/mqttframe"
 )
 
@@ -77,7 +76,7 @@ func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
 func (d *dialer) config() (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: d.host}
 	if d.cfg.CAFile != "" {
-		pem, err := readBounded(d.cfg.CAFile, maxPEM)
+		pem, err := bounded.File(d.cfg.CAFile, maxPEM)
 		if err != nil {
 			return nil, fmt.Errorf("mqtt.ca_file: %w", err)
 		}
@@ -89,11 +88,11 @@ func (d *dialer) config() (*tls.Config, error) {
 	if d.cfg.CertFile == "" {
 		return c, nil
 	}
-	cert, err := readBounded(d.cfg.CertFile, maxPEM)
+	cert, err := bounded.File(d.cfg.CertFile, maxPEM)
 	if err != nil {
 		return nil, fmt.Errorf("mqtt.cert_file: %w", err)
 	}
-	key, err := secret(d.cfg.KeyFile, maxPEM)
+	key, err := bounded.Secret(d.cfg.KeyFile, maxPEM)
 	if err != nil {
 		return nil, fmt.Errorf("mqtt.key_file: %w", err)
 	}
@@ -110,7 +109,7 @@ func (d *dialer) login() (user, password string, err error) {
 	if d.cfg.PasswordFile == "" {
 		return d.cfg.Username, "", nil
 	}
-	b, err := secret(d.cfg.PasswordFile, maxPassword)
+	b, err := bounded.Secret(d.cfg.PasswordFile, maxPassword)
 	if err != nil {
 		return "", "", fmt.Errorf("mqtt.password_file: %w", err)
 	}
@@ -118,19 +117,4 @@ func (d *dialer) login() (user, password string, err error) {
 		return "", "", fmt.Errorf("mqtt.password_file: %s is empty", d.cfg.PasswordFile)
 	}
 	return cmp.Or(d.cfg.Username, d.cfg.RobotID), password, nil
-}
-
-// errOpen says that others may read a secret.
-var errOpen = errors.New("others may read it")
-
-// secret reads a file that nobody else may.
-func secret(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s: %w: chmod 0600 %s", path, errOpen, path)
-	}
-	return readBounded(path, limit)
 }

@@ -18,6 +18,7 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/internal/bounded"
 )
 
 // fake is an engine that writes down what it is asked.
@@ -457,7 +458,7 @@ func TestWaysIn(t *testing.T) {
 			"no certificate": {func(c *Config) { c.URL = "mqtts://" + s.ByCert }, func(err error) bool { return err != nil }},
 			"wrong password": {func(c *Config) { c.PasswordFile = wrong }, func(err error) bool { return err != nil && !strings.Contains(err.Error(), "guess") }},
 			"nothing":        {func(c *Config) { c.PasswordFile = "" }, func(err error) bool { return err != nil }},
-			"loose password": {func(c *Config) { c.PasswordFile = loose }, func(err error) bool { return errors.Is(err, errOpen) }},
+			"loose password": {func(c *Config) { c.PasswordFile = loose }, func(err error) bool { return errors.Is(err, bounded.ErrOpen) }},
 			"other authority": {func(c *Config) { c.CAFile = s.File("other.pem") }, func(err error) bool {
 				var bad *tls.CertificateVerificationError
 				return errors.As(err, &bad)

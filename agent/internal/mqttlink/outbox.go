@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/internal/bounded"
 	"github.com/robot-platform/robot-ota/internal/durable"
 )
 
@@ -69,7 +70,7 @@ type head struct {
 // aside and begun anew: then err tells, and the outbox is usable.
 func openOutbox(path string) (*outbox, error) {
 	o := &outbox{path: path, more: make(chan struct{}, 1), last: update.Job{State: update.Idle}}
-	data, err := readBounded(path, maxOutbox)
+	data, err := bounded.File(path, maxOutbox)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/robot-platform/robot-ota/internal/bounded"
 	"github.com/robot-platform/robot-ota/internal/durable"
 )
 
@@ -30,7 +31,7 @@ type seen struct {
 // aside and begun anew: err tells, and the seen is usable.
 func openSeen(path string) (*seen, error) {
 	s := &seen{path: path}
-	data, err := readBounded(path, maxSeenFile)
+	data, err := bounded.File(path, maxSeenFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
 	}
@@ -68,18 +69,4 @@ func (s *seen) add(k known) error {
 		return fmt.Errorf("encode the memory of commands: %w", err)
 	}
 	return durable.WriteFile(s.path, data, 0o600)
-}
-
-func readBounded(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", path)
-	}
-	if info.Size() > limit {
-		return nil, fmt.Errorf("%s holds %d bytes, more than the %d it may", path, info.Size(), limit)
-	}
-	return os.ReadFile(path)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/robot-platform/robot-ota/firmware/image"
+	"github.com/robot-platform/robot-ota/internal/bounded"
 )
 
 func inspectCommand() *cobra.Command {
@@ -19,7 +20,7 @@ Inspect checks no signature and proves nothing; verify does.
 The exit code is 1 when something does not fit together.`,
 		Args: oneFile,
 		RunE: doing(func(cmd *cobra.Command, args []string) error {
-			b, err := readBounded(args[0], image.HeaderSize+image.MaxImageSize)
+			b, err := bounded.File(args[0], image.HeaderSize+image.MaxImageSize)
 			if err != nil {
 				return err
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/robot-platform/robot-ota/firmware/image"
+	"github.com/robot-platform/robot-ota/internal/bounded"
 )
 
 const maxKeyFile = 64 << 10 // bytes
@@ -19,7 +20,7 @@ const maxKeyFile = 64 << 10 // bytes
 // readPrivateKey reads the signing key: SEC 1 ("EC PRIVATE KEY", with or
 // without the "EC PARAMETERS" that openssl puts before it) or PKCS 8, PEM.
 func readPrivateKey(path string) (*ecdsa.PrivateKey, error) {
-	b, err := readBounded(path, maxKeyFile)
+	b, err := bounded.File(path, maxKeyFile)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +97,7 @@ func readKeyring(paths []string) (image.Keyring, error) {
 func readKeys(paths []string) ([]image.Key, error) {
 	var all []image.Key
 	for _, path := range paths {
-		b, err := readBounded(path, maxKeyFile)
+		b, err := bounded.File(path, maxKeyFile)
 		if err != nil {
 			return nil, err
 		}

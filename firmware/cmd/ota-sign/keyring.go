@@ -11,6 +11,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/firmware/image"
 	"github.com/robot-platform/robot-ota/firmware/keyring"
+	"github.com/robot-platform/robot-ota/internal/bounded"
 )
 
 func keyringCommand() *cobra.Command {
@@ -236,7 +237,7 @@ func sealKeyring(d keyring.Document, keyPath, output string) (keyring.Document, 
 }
 
 func readKeyringDocument(path string) (keyring.Document, error) {
-	b, err := readBounded(path, keyring.MaxDocument)
+	b, err := bounded.File(path, keyring.MaxDocument)
 	if err != nil {
 		return keyring.Document{}, err
 	}

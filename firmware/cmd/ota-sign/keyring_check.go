@@ -13,6 +13,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/firmware/image"
 	"github.com/robot-platform/robot-ota/firmware/keyring"
+	"github.com/robot-platform/robot-ota/internal/bounded"
 )
 
 func keyringInspectCommand() *cobra.Command {
@@ -67,7 +68,7 @@ func verifyKeyring(out io.Writer, path string, keyPaths []string, after string, 
 	if err != nil {
 		return err
 	}
-	b, err := readBounded(path, keyring.MaxDocument)
+	b, err := bounded.File(path, keyring.MaxDocument)
 	if err != nil {
 		return err
 	}

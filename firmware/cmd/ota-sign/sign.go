@@ -9,6 +9,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/firmware/compat"
 	"github.com/robot-platform/robot-ota/firmware/image"
+	"github.com/robot-platform/robot-ota/internal/bounded"
 )
 
 type signOptions struct {
@@ -80,7 +81,7 @@ func sign(o signOptions) (report, error) {
 
 // readApp reads what is to be signed.
 func readApp(path string) ([]byte, error) {
-	b, err := readBounded(path, image.MaxImageSize)
+	b, err := bounded.File(path, image.MaxImageSize)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/robot-platform/robot-ota/firmware/image"
+	"github.com/robot-platform/robot-ota/internal/bounded"
 )
 
 func verifyCommand() *cobra.Command {
@@ -45,7 +46,7 @@ func verify(out io.Writer, path string, keyPaths []string, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	signed, err := readBounded(path, image.HeaderSize+image.MaxImageSize)
+	signed, err := bounded.File(path, image.HeaderSize+image.MaxImageSize)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/robot-platform/robot-ota/firmware/keyring"
 	"github.com/robot-platform/robot-ota/fleet/internal/release"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
+	"github.com/robot-platform/robot-ota/internal/bounded"
 )
 
 func keyCommand() *cobra.Command {
@@ -199,7 +200,7 @@ func readKeys(paths []string) ([]fileKey, error) {
 
 func readKeyFile(path string) ([]image.Key, error) {
 	const maxKeyFile = 64 << 10
-	b, err := readBounded(path, maxKeyFile)
+	b, err := bounded.File(path, maxKeyFile)
 	if err != nil {
 		return nil, err
 	}

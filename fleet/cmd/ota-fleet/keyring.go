@@ -11,6 +11,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/firmware/keyring"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
+	"github.com/robot-platform/robot-ota/internal/bounded"
 )
 
 func keyringCommand() *cobra.Command {
@@ -58,7 +59,7 @@ func offerKeyring(ctx context.Context, s *store.Store, path string, keyPaths []s
 		}
 		base.Files = append(base.Files, keyring.Source{Name: p, Keys: keys})
 	}
-	b, err := readBounded(path, keyring.MaxDocument)
+	b, err := bounded.File(path, keyring.MaxDocument)
 	if err != nil {
 		return keyring.Ring{}, err
 	}

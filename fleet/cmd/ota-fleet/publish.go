@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +10,7 @@ import (
 	"github.com/robot-platform/robot-ota/firmware/image"
 	"github.com/robot-platform/robot-ota/fleet/internal/release"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
+	"github.com/robot-platform/robot-ota/internal/bounded"
 )
 
 func publishCommand() *cobra.Command {
@@ -61,7 +59,7 @@ once. Published again with --stable a release becomes stable.`,
 }
 
 func publish(ctx context.Context, s *store.Store, path string, keyPaths []string, chip image.ChipID, skus []string, stable bool) ([]release.Release, error) {
-	signed, err := readBounded(path, image.HeaderSize+image.MaxImageSize)
+	signed, err := bounded.File(path, image.HeaderSize+image.MaxImageSize)
 	if err != nil {
 		return nil, err
 	}
@@ -99,20 +97,4 @@ func asStored(ctx context.Context, s *store.Store, fresh []release.Release) ([]r
 		}
 	}
 	return out, nil
-}
-
-// readBounded reads a file that has at most so many bytes.
-func readBounded(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, err
-	}
-	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, limit)
-	}
-	return b, nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/robot-platform/robot-ota/fleet/internal/controller"
 	"github.com/robot-platform/robot-ota/fleet/internal/rollout"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
+	"github.com/robot-platform/robot-ota/internal/bounded"
 )
 
 func rolloutCommand() *cobra.Command {
@@ -77,7 +78,7 @@ func (o *startOptions) start(cmd *cobra.Command, release string, s *store.Store)
 	var given []byte
 	if o.plan != "" {
 		var err error
-		if given, err = readBounded(o.plan, rollout.MaxPlan); err != nil {
+		if given, err = bounded.File(o.plan, rollout.MaxPlan); err != nil {
 			return err
 		}
 	}

@@ -7,13 +7,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"strings"
 	"time"
+
+	"github.com/robot-platform/robot-ota/internal/bounded"
 )
 
 // Bounds of a connection being made, and of the files that it needs.
@@ -89,7 +89,7 @@ func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
 func (d *dialer) config() (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: d.host}
 	if d.cfg.CAFile != "" {
-		pem, err := readBounded(d.cfg.CAFile, maxPEM)
+		pem, err := bounded.File(d.cfg.CAFile, maxPEM)
 		if err != nil {
 			return nil, fmt.Errorf("%w: authorities: %w", ErrConfig, err)
 		}
@@ -101,11 +101,11 @@ func (d *dialer) config() (*tls.Config, error) {
 	if d.cfg.CertFile == "" {
 		return c, nil
 	}
-	cert, err := readBounded(d.cfg.CertFile, maxPEM)
+	cert, err := bounded.File(d.cfg.CertFile, maxPEM)
 	if err != nil {
 		return nil, fmt.Errorf("%w: certificate: %w", ErrConfig, err)
 	}
-	key, err := secret(d.cfg.KeyFile, maxPEM)
+	key, err := bounded.Secret(d.cfg.KeyFile, maxPEM)
 	if err != nil {
 		return nil, fmt.Errorf("%w: key: %w", ErrConfig, err)
 	}
@@ -122,7 +122,7 @@ func (d *dialer) password() (string, error) {
 	if d.cfg.PasswordFile == "" {
 		return "", nil
 	}
-	b, err := secret(d.cfg.PasswordFile, maxPassword)
+	b, err := bounded.Secret(d.cfg.PasswordFile, maxPassword)
 	if err != nil {
 		return "", fmt.Errorf("%w: password: %w", ErrConfig, err)
 	}
@@ -131,31 +131,4 @@ func (d *dialer) password() (string, error) {
 		return "", fmt.Errorf("%w: password: %s is empty", ErrConfig, d.cfg.PasswordFile)
 	}
 	return p, nil
-}
-
-// secret reads a file that nobody else may.
-func secret(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("others may read %s: chmod 0600 it", path)
-	}
-	return readBounded(path, limit)
-}
-
-func readBounded(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, err
-	}
-	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, limit)
-	}
-	return b, nil
 }

@@ -41,3 +41,28 @@ func TestTheTimeWithoutFirmwareIsTold(t *testing.T) {
 		})
 	}
 }
+
+// What needs no chip is done before the line is taken, and not kept for longer
+// than it is needed.
+func TestTheImageIsPreparedWhileTheFirmwareRuns(t *testing.T) {
+	play(t, func(t *testing.T, r *rig, e *engine.Engine) {
+		late := false
+		r.do(func() {
+			r.onOp = func(op string) {
+				if op == "take" {
+					r.do(func() { late = r.prepared.IsZero() })
+				}
+			}
+		})
+		trigger(t, e)
+		wait(t, e, update.Observing)
+		r.do(func() {
+			if late {
+				t.Error("nothing was prepared when the line was taken")
+			}
+			if !r.prepared.IsZero() {
+				t.Error("what was prepared is still there when the new firmware is observed")
+			}
+		})
+	})
+}

@@ -226,6 +226,9 @@ func (e *Engine) start(ctx context.Context, wg *sync.WaitGroup, eff update.Effec
 	case update.DoTakeLine, update.DoConnect, update.DoWrite, update.DoAttest:
 	default: // each way back to those proves the image anew; till then it need not be held
 		e.verified = image.Verified{}
+		if err := e.ports.Chip.Prepare(e.verified); err != nil {
+			e.log.Warn("the image that was prepared could not be freed", "err", err)
+		}
 	}
 	e.runs++
 	run, cancel := context.WithCancel(ctx)

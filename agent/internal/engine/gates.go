@@ -84,6 +84,9 @@ func (e *Engine) takeLine(ctx context.Context, m update.Memory, out emit) error 
 	if err := e.proveAgain(ctx, m); err != nil {
 		return err
 	}
+	if err := e.ports.Chip.Prepare(e.verified); err != nil {
+		return fmt.Errorf("prepare the image for writing: %w", err)
+	}
 	if err := e.ports.Line.Take(ctx); err != nil {
 		return fmt.Errorf("take the serial line: %w", err)
 	}

@@ -46,8 +46,11 @@ type Line interface {
 
 // Chip brings the ESP32 into its loader and out of it.
 type Chip interface {
+	// Prepare does the part of writing v that needs no chip, while the
+	// firmware still runs. The zero image frees what was prepared.
+	Prepare(v image.Verified) error
 	// Connect opens a session. ahead is the image that will be written, zero
-	// if none will be: preparing it need not wait for the chip.
+	// if none will be.
 	Connect(ctx context.Context, ahead image.Verified) (Session, error)
 	// Reset starts the application, whatever the chip is doing.
 	Reset(ctx context.Context) error

@@ -86,6 +86,7 @@ type rig struct {
 	onOp     func(op string)         // at its begin, without the lock
 	gates    func(*preflight.Policy) // changes the engine's policy
 	steps    []step
+	prepared image.Verified
 	asked    []update.Check // the server, and how it went
 }
 
@@ -351,6 +352,11 @@ func (r *rig) Give(ctx context.Context) error {
 	defer r.mu.Unlock()
 	r.owner = true
 	return r.done("give")
+}
+
+func (r *rig) Prepare(v image.Verified) error {
+	r.do(func() { r.prepared = v })
+	return nil
 }
 
 func (r *rig) Connect(ctx context.Context, _ image.Verified) (engine.Session, error) {

@@ -36,10 +36,41 @@ type Config struct {
 }
 
 // Chip is the robot's ESP32. It is not safe for concurrent use.
-type Chip struct{ cfg Config }
+type Chip struct {
+	cfg   Config
+	ahead *esprom.Ahead // of the image whose MD5 is sum; nil: of none
+	sum   [16]byte
+}
 
 // New makes a Chip; nothing is opened yet.
 func New(cfg Config) *Chip { return &Chip{cfg: cfg} }
+
+// Prepare deflates v, so that this is done when the chip leaves its firmware.
+// The zero image frees what was prepared.
+func (c *Chip) Prepare(v image.Verified) error {
+	ahead, err := c.pack(v)
+	if err != nil {
+		return err
+	}
+	ahead.Wait()
+	c.ahead, c.sum = ahead, v.MD5()
+	return nil
+}
+
+// pack gives what was prepared, or begins with it.
+func (c *Chip) pack(v image.Verified) (*esprom.Ahead, error) {
+	if v.IsZero() {
+		return nil, nil
+	}
+	if c.ahead != nil && c.sum == v.MD5() {
+		return c.ahead, nil
+	}
+	payload, err := io.ReadAll(v.Payload())
+	if err != nil {
+		return nil, fmt.Errorf("read the verified image: %w", err)
+	}
+	return esprom.Pack(payload), nil
+}
 
 // line is an open port and the way to reset what hangs on it.
 func (c *Chip) line(ctx context.Context) (*serialport.Port, serialport.Resetter, error) {
@@ -55,21 +86,19 @@ func (c *Chip) line(ctx context.Context) (*serialport.Port, serialport.Resetter,
 }
 
 // Connect brings the chip into its loader. ahead is the image that will be
-// written, if one will be: it is compressed while the chip connects.
+// written, if one will be: where Prepare was not asked before, it is deflated
+// while the chip connects.
 func (c *Chip) Connect(ctx context.Context, ahead image.Verified) (engine.Session, error) {
-	var payload []byte
-	if !ahead.IsZero() {
-		var err error
-		if payload, err = io.ReadAll(ahead.Payload()); err != nil {
-			return nil, fmt.Errorf("read the verified image: %w", err)
-		}
+	packed, err := c.pack(ahead)
+	if err != nil {
+		return nil, err
 	}
 	port, reset, err := c.line(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s, err := esprom.Connect(ctx, port, reset, esprom.Options{
-		Chip: c.cfg.Chip, Baud: c.cfg.Baud, NoStub: c.cfg.NoStub, Ahead: payload, Log: c.cfg.Log,
+		Chip: c.cfg.Chip, Baud: c.cfg.Baud, NoStub: c.cfg.NoStub, Ahead: packed, Log: c.cfg.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, port.Close())

@@ -56,7 +56,7 @@ func TestOverRealPorts(t *testing.T) {
 			}
 			start := time.Now()
 			data := content(150_000, 8)
-			s := connectBy(t, port, reset, esprom.Options{Ahead: data})
+			s := connectBy(t, port, reset, esprom.Options{Ahead: esprom.Pack(data)})
 			connected := time.Since(start)
 			write(t, s, slot0, data)
 			holds(t, chip, slot0, data)

@@ -206,7 +206,7 @@ func TestCancel(t *testing.T) {
 			t.Run(fmt.Sprintf("resets=%v/%v", resets, after), func(t *testing.T) {
 				bubble(t, espsim.Config{}, func(t *testing.T, chip *espsim.Chip) {
 					data := content(250_000, 7)
-					s := connect(t, chip, esprom.Options{Ahead: data})
+					s := connect(t, chip, esprom.Options{Ahead: esprom.Pack(data)})
 					ctx, cancel := context.WithTimeout(t.Context(), after)
 					defer cancel()
 					start := time.Now()

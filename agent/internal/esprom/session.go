@@ -31,9 +31,9 @@ type Options struct {
 	NoStub bool
 	// FlashSize in bytes; 0 asks the flash chip.
 	FlashSize uint32
-	// Ahead is what will be given to Write, if that is known: it is deflated
-	// while the chip connects. It must not be changed until Close.
-	Ahead []byte
+	// Ahead is what will be given to Write, if that is known: its deflating
+	// need not wait for the chip.
+	Ahead *Ahead
 	// Stubs holds the stub images as <chip>.json; nil means the embedded ones.
 	Stubs fs.FS
 	// Log hears of retries and fallbacks; nil discards.
@@ -65,7 +65,7 @@ type Session struct {
 	info  Info
 	top   int // the highest speed still trusted
 	noise noise
-	ahead *ahead
+	ahead *Ahead
 	md5   md5Rate
 }
 
@@ -88,10 +88,10 @@ func Connect(ctx context.Context, p Port, r Resetter, o Options) (*Session, erro
 	s := &Session{
 		c:    &connector{link: newLink(p), reset: r, opts: o, log: o.Log},
 		opts: o, log: o.Log, top: o.Baud,
-		ahead: packAhead(o.Ahead),
+		ahead: o.Ahead,
 	}
 	if err := s.establish(ctx, connectAttempts); err != nil {
-		s.ahead.wait()
+		s.ahead.Wait()
 		s.letRun(ctx, err)
 		return nil, err
 	}
@@ -239,7 +239,7 @@ func (s *Session) checkRange(off, n uint32) error {
 // Without, the chip stays in its loader. The port stays open: it is the
 // caller's.
 func (s *Session) Close(ctx context.Context, run bool) error {
-	s.ahead.wait()
+	s.ahead.Wait()
 	if !run {
 		return nil
 	}

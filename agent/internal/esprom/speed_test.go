@@ -27,7 +27,7 @@ func TestLineIsTheBottleneck(t *testing.T) {
 		}{{"first write", 700 * time.Millisecond, 840_000}, {"again", 250 * time.Millisecond, 11_000}} {
 			chip.SetFaults(espsim.Faults{}) // counters to zero
 			start := time.Now()
-			s := connect(t, chip, esprom.Options{Ahead: img})
+			s := connect(t, chip, esprom.Options{Ahead: esprom.Pack(img)})
 			connected := time.Since(start)
 			write(t, s, slot0, img)
 			if err := s.Close(t.Context(), true); err != nil {
@@ -64,7 +64,7 @@ func BenchmarkWrite(b *testing.B) {
 		b.StopTimer()
 		chip.Restore(blank)
 		b.StartTimer()
-		s, err := esprom.Connect(b.Context(), chip.Open(), buttons{chip}, esprom.Options{Chip: image.ESP32S3, Stubs: stubs(), Ahead: img})
+		s, err := esprom.Connect(b.Context(), chip.Open(), buttons{chip}, esprom.Options{Chip: image.ESP32S3, Stubs: stubs(), Ahead: esprom.Pack(img)})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -131,20 +131,22 @@ func (c progressChart) cut(z []byte) []streamBlock {
 	return blocks
 }
 
-// ahead is a stream that is made in the background.
-type ahead struct {
+// Ahead is content that is deflated before it is needed; see Pack.
+type Ahead struct {
 	data   []byte
 	done   chan struct{}
 	stream *stream
 	err    error
 }
 
-// packAhead starts to pack data; nil data gives a nil ahead.
-func packAhead(data []byte) *ahead {
+// Pack starts to deflate data in the background, for a Write of the same data
+// later. data must not be changed; where it is empty there is nothing to do and
+// the result is nil, which every method takes.
+func Pack(data []byte) *Ahead {
 	if len(data) == 0 {
 		return nil
 	}
-	a := &ahead{data: data, done: make(chan struct{})}
+	a := &Ahead{data: data, done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
 		a.stream, a.err = pack(data)
@@ -152,15 +154,15 @@ func packAhead(data []byte) *ahead {
 	return a
 }
 
-// wait ends when the background work has. It is bounded by the CPU's speed.
-func (a *ahead) wait() {
+// Wait ends when the background work has. It is bounded by the CPU's speed.
+func (a *Ahead) Wait() {
 	if a != nil {
 		<-a.done
 	}
 }
 
 // of returns the stream of data, if that is what was packed ahead.
-func (a *ahead) of(data []byte) (*stream, error) {
+func (a *Ahead) of(data []byte) (*stream, error) {
 	if a == nil || !bytes.Equal(a.data, data) {
 		return pack(data)
 	}

@@ -51,7 +51,7 @@ func TestStream(t *testing.T) {
 
 func TestAhead(t *testing.T) {
 	data := blockOf(1000)
-	a := packAhead(data)
+	a := Pack(data)
 	other := bytes.Clone(data)
 	other[5] ^= 1
 	same, err := a.of(bytes.Clone(data))
@@ -61,8 +61,8 @@ func TestAhead(t *testing.T) {
 	if st, err := a.of(other); err != nil || st == a.stream {
 		t.Errorf("something else was taken for what was packed ahead: %v", err)
 	}
-	packAhead(nil).wait()
-	if st, err := packAhead(nil).of(data); err != nil || st.size != len(data) {
+	Pack(nil).Wait()
+	if st, err := Pack(nil).of(data); err != nil || st.size != len(data) {
 		t.Error(err)
 	}
 }

@@ -89,7 +89,7 @@ func TestSkip(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			flash := slices.Concat(make([]byte, slot0), tc.old)
 			bubble(t, espsim.Config{Flash: flash}, func(t *testing.T, chip *espsim.Chip) {
-				s := connect(t, chip, esprom.Options{Ahead: data})
+				s := connect(t, chip, esprom.Options{Ahead: esprom.Pack(data)})
 				before := chip.Counters()
 				write(t, s, slot0, data)
 				holds(t, chip, slot0, data)

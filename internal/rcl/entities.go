@@ -93,25 +93,36 @@ func Subscribe[T any, M interface {
 	*T
 	types.Message
 }](n *Node, topic string, ts types.MessageTypeSupport, qos rclgo.QosProfile, f func(M), lost func(error)) error {
+	take := taker(topic, f, lost)
 	return n.guard("subscribe to "+topic, func() error {
-		sub, err := n.node.NewSubscription(topic, ts, &rclgo.SubscriptionOptions{Qos: qos}, func(s *rclgo.Subscription) {
-			var m T
-			_, err := s.TakeMessage(M(&m))
-			var none *rclgo.SubscriptionTakeFailed
-			switch {
-			case err == nil:
-				f(M(&m))
-			case errors.As(err, &none): // woken for nothing
-				_ = tidy("", err)
-			default:
-				lost(tidy("take a message from "+topic, err))
-			}
-		})
+		sub, err := n.node.NewSubscription(topic, ts, &rclgo.SubscriptionOptions{Qos: qos}, func(s *rclgo.Subscription) { take(s) })
 		if err == nil {
 			n.set.AddSubscriptions(sub)
 		}
 		return err
 	})
+}
+
+// taker takes one message and says whether there was one.
+func taker[T any, M interface {
+	*T
+	types.Message
+}](topic string, f func(M), lost func(error)) func(*rclgo.Subscription) bool {
+	return func(s *rclgo.Subscription) bool {
+		var m T
+		_, err := s.TakeMessage(M(&m))
+		var none *rclgo.SubscriptionTakeFailed
+		switch {
+		case err == nil:
+			f(M(&m))
+			return true
+		case errors.As(err, &none): // woken for nothing
+			_ = tidy("", err)
+		default:
+			lost(tidy("take a message from "+topic, err))
+		}
+		return false
+	}
 }
 
 // service is a service's type support with an outgoing response.

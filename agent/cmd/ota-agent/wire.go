@@ -147,7 +147,7 @@ func (a agent) ports(ctx context.Context, server *url.URL, http *httpguard.Clien
 	if err != nil {
 		return none, err
 	}
-	chip, err := a.chip()
+	chip, err := a.chip(store)
 	if err != nil {
 		return none, err
 	}
@@ -199,7 +199,7 @@ func (a agent) brokerConfig() mqttlink.Config {
 // lockDir is where the serial port's lock file goes; "" lets serialport choose.
 const lockDir = ""
 
-func (a agent) chip() (*esp32.Chip, error) {
+func (a agent) chip(speeds esp32.Speeds) (*esp32.Chip, error) {
 	id, err := image.ParseChip(a.cfg.Serial.Chip)
 	if err != nil {
 		return nil, fmt.Errorf("serial.chip: %w", err)
@@ -215,7 +215,7 @@ func (a agent) chip() (*esp32.Chip, error) {
 			},
 			Log: a.log,
 		},
-		Chip: id, Baud: s.Baud, NoStub: !s.Stub, Log: a.log,
+		Chip: id, Baud: s.Baud, NoStub: !s.Stub, Speeds: speeds, Log: a.log,
 	}), nil
 }
 

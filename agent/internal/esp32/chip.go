@@ -32,6 +32,8 @@ type Config struct {
 	Chip   image.ChipID
 	Baud   int // while flashing, bits a second
 	NoStub bool
+	// Speeds may be nil: then each session finds out anew what the line takes.
+	Speeds Speeds
 	Log    *slog.Logger
 }
 
@@ -97,8 +99,9 @@ func (c *Chip) Connect(ctx context.Context, ahead image.Verified) (engine.Sessio
 	if err != nil {
 		return nil, err
 	}
+	baud := c.speed()
 	s, err := esprom.Connect(ctx, port, reset, esprom.Options{
-		Chip: c.cfg.Chip, Baud: c.cfg.Baud, NoStub: c.cfg.NoStub, Ahead: packed, Log: c.cfg.Log,
+		Chip: c.cfg.Chip, Baud: c.cfg.Baud, Begin: baud, NoStub: c.cfg.NoStub, Ahead: packed, Log: c.cfg.Log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, port.Close())
@@ -106,7 +109,7 @@ func (c *Chip) Connect(ctx context.Context, ahead image.Verified) (engine.Sessio
 	info := s.Info()
 	c.cfg.Log.Info("connected to the chip", "chip", info.Chip, "mac", fmt.Sprintf("%x", info.MAC),
 		"flash_bytes", info.FlashSize, "stub", info.Stub, "baud", info.Baud)
-	return &session{Device: slots.New(s, info.FlashSize, info.Chip), loader: s, port: port}, nil
+	return &session{Device: slots.New(s, info.FlashSize, info.Chip), loader: s, port: port, chip: c, baud: baud}, nil
 }
 
 // Reset starts the application, whatever the chip is doing.
@@ -123,10 +126,14 @@ type session struct {
 	*slots.Device
 	loader *esprom.Session
 	port   *serialport.Port
+	chip   *Chip
+	baud   int // that the line was to be raised to
 }
 
 func (s *session) Close(ctx context.Context, run bool) error {
-	return errors.Join(s.loader.Close(ctx, run), s.port.Close())
+	err := errors.Join(s.loader.Close(ctx, run), s.port.Close())
+	s.chip.learn(s.baud, s.loader.Info().Baud)
+	return err
 }
 
 // Inspect is the part of what slots sees that the engine decides by.

@@ -185,6 +185,38 @@ func TestStubLeftBehind(t *testing.T) {
 	}
 }
 
+// A line that was noisy is begun lower, and a stub that was left at the full
+// speed is found all the same.
+func TestConnectBeginsLower(t *testing.T) {
+	for _, tc := range []struct {
+		name        string
+		begin, want int
+	}{
+		{"lower", 460800, 460800},
+		{"not lower", 2_000_000, 921600},
+		{"no speed", 300, 921600},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble(t, espsim.Config{}, func(t *testing.T, chip *espsim.Chip) {
+				old := chip.Open()
+				connectBy(t, old, buttons{chip}, esprom.Options{Baud: 921600})
+				old.Close()
+				for _, reset := range []esprom.Resetter{noReset{}, buttons{chip}} {
+					port := chip.Open()
+					s := connectBy(t, port, reset, esprom.Options{Begin: tc.begin})
+					if info := s.Info(); !info.Stub || info.Baud != tc.want {
+						t.Errorf("got %+v, want the stub at %d baud", info, tc.want)
+					}
+					data := content(50_000, 2)
+					write(t, s, slot0, data)
+					holds(t, chip, slot0, data)
+					port.Close()
+				}
+			})
+		})
+	}
+}
+
 // mute is a port on which an app, or nobody, talks.
 type mute struct {
 	mu    sync.Mutex

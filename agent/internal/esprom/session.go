@@ -27,6 +27,9 @@ type Options struct {
 	// when 0. After noise the session goes on at the next lower of 921600,
 	// 460800 and 115200.
 	Baud int
+	// Begin is a lower speed to raise the line to at first, for one that was
+	// noisy; 0 and what is not below Baud mean Baud.
+	Begin int
 	// NoStub keeps to the ROM loader.
 	NoStub bool
 	// FlashSize in bytes; 0 asks the flash chip.
@@ -87,7 +90,7 @@ func Connect(ctx context.Context, p Port, r Resetter, o Options) (*Session, erro
 	}
 	s := &Session{
 		c:    &connector{link: newLink(p), reset: r, opts: o, log: o.Log},
-		opts: o, log: o.Log, top: o.Baud,
+		opts: o, log: o.Log, top: o.first(),
 		ahead: o.Ahead,
 	}
 	if err := s.establish(ctx, connectAttempts); err != nil {
@@ -96,6 +99,14 @@ func Connect(ctx context.Context, p Port, r Resetter, o Options) (*Session, erro
 		return nil, err
 	}
 	return s, nil
+}
+
+// first is the speed that is trusted at the beginning.
+func (o Options) first() int {
+	if o.Begin >= romBaud && o.Begin < o.Baud {
+		return o.Begin
+	}
+	return o.Baud
 }
 
 // runTimeout bounds the reset after a failed Connect.

@@ -25,6 +25,8 @@ type benchCase struct {
 	name    string
 	before  func(files) []byte // what ota_0 holds
 	noStub  bool
+	baud    int
+	fresh   bool // all of the image is new to the slot, so the line's floor holds
 	runs    int
 	esptool []esptoolWay
 }
@@ -37,23 +39,32 @@ type esptoolWay struct {
 
 func none(files) []string { return nil }
 
+// diffWith compares with a copy of what lies in the slot.
+func diffWith(name string) esptoolWay {
+	return esptoolWay{"esptool --diff-with", func(f files) []string {
+		return []string{"--diff-with", f.path(name), "skip"}
+	}}
+}
+
 func cases(o options) []benchCase {
 	plain := esptoolWay{"esptool", none}
 	skip := esptoolWay{"esptool --skip-flashed", func(files) []string { return []string{"--skip-flashed"} }}
-	diff := esptoolWay{"esptool --diff-with", func(f files) []string {
-		return []string{"--diff-with", f.path("older.bin"), "skip"}
-	}}
 	other := func(f files) []byte { return f.other }
 	same := func(f files) []byte { return f.update }
 	older := func(f files) []byte { return f.older }
+	bumped := func(f files) []byte { return f.bumped }
 	few := min(o.runs, 2)
 	all := []benchCase{
-		{overPTY, "first write", other, false, o.runs, []esptoolWay{plain}},
-		{overPTY, "again", same, false, o.runs, []esptoolWay{plain, skip}},
-		{overPTY, "few sectors changed", older, false, o.runs, []esptoolWay{diff}},
-		{overRFC2217, "first write", other, false, few, []esptoolWay{plain}},
-		{overRFC2217, "again", same, false, few, []esptoolWay{skip}},
-		{overPTY, "first write, no stub", other, true, 1, []esptoolWay{plain}},
+		{overPTY, "first write", other, false, o.baud, true, o.runs, []esptoolWay{plain}},
+		{overPTY, "again", same, false, o.baud, false, o.runs, []esptoolWay{plain, skip}},
+		{overPTY, "version alone changed", bumped, false, o.baud, false, o.runs, []esptoolWay{diffWith("bumped.bin")}},
+		{overPTY, "few sectors changed", older, false, o.baud, false, o.runs, []esptoolWay{diffWith("older.bin")}},
+		{overRFC2217, "first write", other, false, o.baud, true, few, []esptoolWay{plain}},
+		{overRFC2217, "again", same, false, o.baud, false, few, []esptoolWay{skip}},
+		{overPTY, "first write, no stub", other, true, o.baud, false, 1, []esptoolWay{plain}},
+	}
+	for _, baud := range []int{115200, 460800, 2_000_000} {
+		all = append(all, benchCase{overPTY, fmt.Sprintf("first write, %d baud", baud), other, false, baud, true, 1, []esptoolWay{plain}})
 	}
 	var picked []benchCase
 	for _, c := range all {
@@ -71,21 +82,21 @@ type rival struct {
 }
 
 func (c benchCase) rivals(f files, o options) []rival {
-	list := []rival{{"agent", c.agent(f, o)}}
+	list := []rival{{"agent", c.agent(f)}}
 	for _, w := range c.esptool {
 		list = append(list, rival{w.name, c.tool(f, o, w)})
 	}
 	return list
 }
 
-func (c benchCase) agent(f files, o options) func(context.Context, string) (*exec.Cmd, error) {
+func (c benchCase) agent(f files) func(context.Context, string) (*exec.Cmd, error) {
 	return func(ctx context.Context, port string) (*exec.Cmd, error) {
 		self, err := os.Executable()
 		if err != nil {
 			return nil, err
 		}
 		args := []string{childCommand, "-port", port, "-image", f.path("signed.bin"), "-key", f.path("key.pem"),
-			"-locks", f.dir, "-baud", strconv.Itoa(o.baud)}
+			"-locks", f.dir, "-baud", strconv.Itoa(c.baud)}
 		if c.link == overPTY {
 			args = append(args, "-reset", "none")
 		}
@@ -98,7 +109,7 @@ func (c benchCase) agent(f files, o options) func(context.Context, string) (*exe
 
 func (c benchCase) tool(f files, o options, w esptoolWay) func(context.Context, string) (*exec.Cmd, error) {
 	return func(ctx context.Context, port string) (*exec.Cmd, error) {
-		args := []string{"--chip", "esp32s3", "--port", port, "--baud", strconv.Itoa(o.baud)}
+		args := []string{"--chip", "esp32s3", "--port", port, "--baud", strconv.Itoa(c.baud)}
 		if c.link == overPTY {
 			args = append(args, "--before", "no-reset", "--after", "no-reset")
 		}

@@ -5,11 +5,14 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/klauspost/compress/zlib"
 
 	"github.com/robot-platform/robot-ota/firmware/flashmap"
 	"github.com/robot-platform/robot-ota/firmware/image"
@@ -37,6 +40,8 @@ type files struct {
 	update  []byte
 	other   []byte // unrelated, what a slot holds from the update before last
 	older   []byte // update, but for a sector in each tenth region
+	bumped  []byte // update, but for version, hash of the ELF file, checksum and digest
+	floor   int    // bytes on the line that update cannot be written without
 }
 
 func (f files) path(name string) string { return filepath.Join(f.dir, name) }
@@ -54,7 +59,11 @@ func prepare(dir string, size int) (files, error) {
 		}
 		*b.to = img
 	}
-	f.older = older(f.update)
+	f.older, f.bumped = older(f.update), bumped(f.update)
+	var err error
+	if f.floor, err = floor(f.update); err != nil {
+		return f, err
+	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return f, err
@@ -73,7 +82,7 @@ func prepare(dir string, size int) (files, error) {
 	}
 	for name, b := range map[string][]byte{
 		"signed.bin": signed, "key.pem": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: pub}),
-		"update.bin": f.update, "older.bin": f.older, "otadata.bin": boot,
+		"update.bin": f.update, "older.bin": f.older, "bumped.bin": f.bumped, "otadata.bin": boot,
 	} {
 		if err := os.WriteFile(f.path(name), b, 0o600); err != nil {
 			return f, err
@@ -91,6 +100,62 @@ func older(img []byte) []byte {
 		}
 	}
 	return old
+}
+
+// Places in an ESP-IDF image: headers, then the app description, and at its end
+// a checksum and a SHA-256.
+const (
+	versionAt = 32 + 16
+	elfAt     = 32 + 144
+	elfSize   = 32
+)
+
+// bumped is img as the same code is built under another version.
+func bumped(img []byte) []byte {
+	b := bytes.Clone(img)
+	copy(b[versionAt:], runningVersion+"\x00")
+	for i := range elfSize {
+		b[elfAt+i] ^= 0x5A
+	}
+	body := len(b) - sha256.Size
+	for i := range body - 1 {
+		b[body-1] ^= b[i] ^ img[i]
+	}
+	digest := sha256.Sum256(b[:body])
+	copy(b[body:], digest[:])
+	return b
+}
+
+// The loader's frames around a block of data: two borders, the command's header,
+// the block's.
+const (
+	blockSize = 16 << 10
+	blockMore = 2 + 8 + 16
+)
+
+// floor is how many bytes bring img to the loader: the smallest of its zlib
+// streams in blocks of the largest size, escaped.
+func floor(img []byte) (int, error) {
+	least := 0
+	for level := zlib.BestSpeed; level <= zlib.BestCompression; level++ {
+		var z bytes.Buffer
+		w, err := zlib.NewWriterLevel(&z, level)
+		if err != nil {
+			return 0, err
+		}
+		if _, err := w.Write(img); err != nil {
+			return 0, err
+		}
+		if err := w.Close(); err != nil {
+			return 0, err
+		}
+		n := z.Len() + (z.Len()+blockSize-1)/blockSize*blockMore +
+			bytes.Count(z.Bytes(), []byte{0xC0}) + bytes.Count(z.Bytes(), []byte{0xDB})
+		if least == 0 || n < least {
+			least = n
+		}
+	}
+	return least, nil
 }
 
 // otaData is the sector that makes a chip fresh from the works boot ota_0.

@@ -105,7 +105,7 @@ func compare(ctx context.Context, o options, out io.Writer) error {
 		return fmt.Errorf("-only %q: no case has a name like that", o.only)
 	}
 	fmt.Fprintln(out)
-	if err := report(out, o, results); err != nil {
+	if err := report(out, o, files.floor, results); err != nil {
 		return err
 	}
 	return judge(results)

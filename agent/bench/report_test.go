@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/robot-platform/robot-ota/firmware/image"
 )
 
 func TestSlower(t *testing.T) {
@@ -48,5 +51,33 @@ func TestJudgeNamesTheCase(t *testing.T) {
 	}
 	if err := judge([]result{{c, results[0].columns[:2]}}); err != nil {
 		t.Errorf("judge = %v, want none", err)
+	}
+}
+
+func TestReachedIsPartOfWhatTheLineAllows(t *testing.T) {
+	c := benchCase{baud: 921600, fresh: true}
+	if got := c.reached(92_160, 2*time.Second); got != "50.0 %" {
+		t.Errorf("92,160 bytes at 921600 baud in 2 s: %s, want 50.0 %%", got)
+	}
+	if got := (benchCase{baud: 921600}).reached(92_160, time.Second); got != "-" {
+		t.Errorf("%s for a write that leaves bytes out", got)
+	}
+}
+
+func TestBumpedIsAnImageOfItsOwn(t *testing.T) {
+	f, err := prepare(t.TempDir(), 300_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := image.ParseApp(f.bumped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if app.Desc.Version != runningVersion {
+		t.Errorf("version %q, want %q", app.Desc.Version, runningVersion)
+	}
+	const last = 300_000 / sectorSize * sectorSize
+	if !bytes.Equal(f.bumped[sectorSize:last], f.update[sectorSize:last]) {
+		t.Error("more than the first and the last sector differs")
 	}
 }

@@ -26,6 +26,5 @@ def play(stage):
             if not os.environ.get("KEEP"):
                 raise
             fleet.wait()
-            return
     if fleet.returncode != 0:
         raise Failed(f"the fleet did not end as it should; {log} may say why")

@@ -112,9 +112,11 @@ func (b *screen) truth(expression string) bool {
 	return value(b, chromedp.Evaluate[bool](expression))
 }
 
-// until waits for an expression to be true, from one page to the next as well.
+// until waits for an expression to be true, from one page to the next as well. A
+// page that is still being loaded may lose keys.
 func (b *screen) until(expression string) {
 	b.Helper()
+	expression = `document.readyState === "complete" && (` + expression + `)`
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](expression))
 		if err == nil && ok {
@@ -246,7 +248,7 @@ func TestWithoutScripts(t *testing.T) {
 	}
 	b.tabTo("#verb-pause")
 	b.key(kb.Enter)
-	b.until(`location.pathname === "/rollouts/o1/pause"`)
+	b.until(`location.pathname === "/rollouts/o1/pause" && document.activeElement.id === "reason"`)
 	b.key("lunch")
 	b.key(kb.Enter)
 	b.until(`location.pathname === "/rollouts/o1"`)

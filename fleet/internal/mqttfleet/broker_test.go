@@ -39,6 +39,7 @@ func dialRobot(t *testing.T, s *brokertest.Site, id string) *robot {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(pem)
 	r := &robot{}
+	listens := make(chan struct{}, 1)
 	r.Client = mqtt.NewClient(mqtt.NewClientOptions().AddBroker("ssl://" + s.ByPassword).SetTLSConfig(&tls.Config{RootCAs: pool}).
 		SetClientID("robot-" + id).SetUsername(id).SetPassword(brokertest.Password).SetCleanSession(false).
 		SetConnectRetry(true).SetConnectRetryInterval(50 * time.Millisecond).SetMaxReconnectInterval(200 * time.Millisecond).
@@ -46,8 +47,22 @@ func dialRobot(t *testing.T, s *brokertest.Site, id string) *robot {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.heard = append(r.heard, m.Topic()+" "+string(m.Payload()))
-		}).SetOnConnectHandler(func(c mqtt.Client) { c.Subscribe("fleet/"+id+"/commands/rollback", 1, nil) }))
+		}).SetOnConnectHandler(func(c mqtt.Client) {
+		go func() { // not in the handler: it must not wait
+			if k := c.Subscribe("fleet/"+id+"/commands/rollback", 1, nil); k.Wait() && k.Error() == nil {
+				select {
+				case listens <- struct{}{}:
+				default:
+				}
+			}
+		}()
+	}))
 	token(t, r.Connect())
+	select { // what is said before is said to nobody
+	case <-listens:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the broker does not let the test's robot listen")
+	}
 	t.Cleanup(func() { r.Disconnect(100) })
 	return r
 }

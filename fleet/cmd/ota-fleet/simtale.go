@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/robot-platform/robot-ota/agent/simulated"
@@ -114,7 +116,10 @@ func (t *tale) follow(ctx context.Context, id string) (rollout.State, error) {
 			return s, err
 		}
 		if s.Phase == rollout.Asking && w.clock.Now().Sub(s.Asked) >= simPatience {
-			order := rollout.Order{Verdict: rollout.Advance, By: simOperator, Reason: "looked at the robots that have it, and found nothing wrong"}
+			order, err := t.judgement(ctx, row.Version)
+			if err != nil {
+				return s, err
+			}
 			if _, err := w.controller.Order(ctx, id, order); err != nil {
 				return s, err
 			}
@@ -125,6 +130,31 @@ func (t *tale) follow(ctx context.Context, id string) (rollout.State, error) {
 		}
 	}
 	return rollout.State{}, fmt.Errorf("%s has not ended after %s", id, simMost)
+}
+
+// judgement is what the simulated operator orders where robots are too few for
+// the rules: a halt where one of those with the release looks ill.
+func (t *tale) judgement(ctx context.Context, v compat.Version) (rollout.Order, error) {
+	const ill = 0.1 // share of a robot's minutes with an ERROR
+	now := t.world.clock.Now()
+	day := map[string]store.Counters{}
+	err := t.world.store.EachHour(ctx, store.HealthQuery{From: now.Add(-24 * time.Hour)}, func(h store.Hour) error {
+		if h.Firmware == v {
+			c := day[h.Robot]
+			c.OK, c.Warn, c.Error = c.OK+h.OK, c.Warn+h.Warn, c.Error+h.Error
+			day[h.Robot] = c
+		}
+		return nil
+	})
+	order := rollout.Order{Verdict: rollout.Advance, By: simOperator, Reason: "looked at the robots that have it, and found nothing wrong"}
+	for _, id := range slices.Sorted(maps.Keys(day)) {
+		c := day[id]
+		if share := c.Error / (c.OK + c.Warn + c.Error); share > ill {
+			order.Verdict, order.Reason = rollout.Halt, fmt.Sprintf("%s has an ERROR in %.0f %% of its minutes", id, 100*share)
+			break
+		}
+	}
+	return order, err
 }
 
 // settle waits until the fleet runs what it should after a rollout, and tells how

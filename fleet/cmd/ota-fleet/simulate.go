@@ -40,7 +40,8 @@ real: each robot's own state machine, gates, trial and rollback triggers, and th
 server's store, intake, rollout controller and dashboard.
 
 Where the fleet is too small for a gate to tell anything, the rollout asks for a
-person. The simulated one looks for half a day and then promotes.
+person. The simulated one looks at the robots with the release for half a day, and halts
+it where one of them looks ill, or promotes.
 
 --harms and what follows it say how the bad release behaves, on which share of
 the robots. The two test robots agree with everything, as otherwise no other would
@@ -185,11 +186,11 @@ func (t *tale) tell(d store.Decision) error {
 	default:
 		t.told = ""
 	}
-	who := ""
+	why := ""
 	if d.By != "" {
-		who = " (" + d.By + ")"
+		why = " (" + d.Reason + ")" // who it was the text says
 	}
-	t.say("   day %d %02d:%02d  %-9s %-8s %s%s", int(after/day), int(after%day/time.Hour), int(after%time.Hour/time.Minute), d.Stage, d.Verdict, d.Text, who)
+	t.say("   day %d %02d:%02d  %-9s %-8s %s%s", int(after/day), int(after%day/time.Hour), int(after%time.Hour/time.Minute), d.Stage, d.Verdict, d.Text, why)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -112,5 +113,17 @@ func TestLogLevelAndTheJournal(t *testing.T) {
 	}
 	if got := log.String(); strings.Contains(got, "quiet") || !strings.HasSuffix(got, "level=WARN msg=loud\n") || strings.Contains(got, "time=") {
 		t.Errorf("got %q", got)
+	}
+}
+
+// The collector is set for a small computer, but not against the operator.
+func TestSparing(t *testing.T) {
+	for gogc, want := range map[string]int{"": garbage, "200": 200} {
+		t.Setenv("GOGC", gogc)
+		before := debug.SetGCPercent(200)
+		sparing()
+		if got := debug.SetGCPercent(before); got != want {
+			t.Errorf("GOGC=%q: %d %%, want %d %%", gogc, got, want)
+		}
 	}
 }

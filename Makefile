@@ -3,10 +3,8 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-go rehearse lint fuzz bench idle screenshots demo deb sbom clean
+.PHONY: help setup build test test-go rehearse lint fuzz bench idle screenshots demo deb reproducible sbom clean
 
-VERSION = $(shell scripts/version)
-LDFLAGS = -X main.version=$(VERSION)
 # The environment of ROS 2 and of the tools that tests use, as scripts/setup wrote it.
 ENVIRONMENT = source .cache/ros.env && source .cache/tools.env
 TEST_TIMEOUT ?= 30m
@@ -15,16 +13,14 @@ PACKAGES ?= ./...
 ARGS ?=
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## find or set up ROS 2, the interfaces, their Go bindings, esptool, its stubs, goosebit, Mosquitto and promtool
 	@scripts/setup ros
 	@scripts/setup tools
 
 build: setup ## build bin/ota-agent, bin/ota-sim, bin/ota-sign and bin/ota-fleet
-	@mkdir -p bin
-	@$(ENVIRONMENT) && go build -tags ros2 -ldflags "$(LDFLAGS)" -o bin/ ./agent/cmd/ota-agent ./sim/cmd/ota-sim
-	@CGO_ENABLED=0 go build -ldflags "$(LDFLAGS)" -o bin/ ./firmware/cmd/ota-sign ./fleet/cmd/ota-fleet
+	@$(ENVIRONMENT) && scripts/build bin
 	@echo "built: $$(ls -d bin/ota-* | tr '\n' ' ')"
 
 test: setup ## run all tests, those against ROS 2 and esptool included
@@ -58,6 +54,9 @@ demo: build ## show updates from the trigger to the end, in three acts: by ROS 2
 
 deb: setup ## build the Debian packages into dist/
 	@$(ENVIRONMENT) && scripts/deb
+
+reproducible: setup ## build all programs twice, in different places, and compare their bytes
+	@$(ENVIRONMENT) && scripts/reproducible
 
 sbom: build ## write a bill of materials (CycloneDX) of each program into dist/
 	@scripts/sbom bin dist

@@ -3,7 +3,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-go rehearse lint fuzz bench idle screenshots demo deb reproducible sbom clean
+.PHONY: help setup build test test-go rehearse lint fuzz bench idle screenshots demo deb reproducible vuln sbom clean
 
 # The environment of ROS 2 and of the tools that tests use, as scripts/setup wrote it.
 ENVIRONMENT = source .cache/ros.env && source .cache/tools.env
@@ -57,6 +57,9 @@ deb: setup ## build the Debian packages into dist/
 
 reproducible: setup ## build all programs twice, in different places, and compare their bytes
 	@$(ENVIRONMENT) && scripts/reproducible
+
+vuln: setup ## look for known vulnerabilities in what the programs call
+	@$(ENVIRONMENT) && scripts/vuln
 
 sbom: build ## write a bill of materials (CycloneDX) of each program into dist/
 	@scripts/sbom bin dist

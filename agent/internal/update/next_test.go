@@ -343,6 +343,9 @@ func TestTheTimeWithoutFirmware(t *testing.T) {
 	if got := after(booting, taken.Add(11200*time.Millisecond), Up{}); got != 11.2 {
 		t.Errorf("away for %v s, want 11.2", got)
 	}
+	if got := after(booting, taken.Add(-time.Hour), Up{}); got != 0 {
+		t.Errorf("away for %v s by a clock that was set back", got)
+	}
 	if got := after(booting, taken.Add(time.Hour), Restarted{}, Up{}); got != 0 {
 		t.Errorf("away for %v s, but nobody was there to hear the first word", got)
 	}

@@ -190,13 +190,15 @@ func (s *step) prove(ev Event) error {
 	return nil
 }
 
-// spoke notes how long the robot was without firmware, if that was followed.
+// spoke notes how long the robot was without firmware, if that was followed, and
+// by a clock that was not set back meanwhile.
 func (s *step) spoke() {
 	j := &s.m.Job
-	if j.TakenAt.IsZero() {
+	away := s.now.Sub(j.TakenAt)
+	if j.TakenAt.IsZero() || away <= 0 {
 		return
 	}
-	j.AwaySeconds = s.now.Sub(j.TakenAt).Seconds()
+	j.AwaySeconds = away.Seconds()
 	j.Evidence = append(slices.Clone(j.Evidence),
 		fmt.Sprintf("the firmware was away for %.1f s, from the reset into the loader to its first word", j.AwaySeconds))
 }

@@ -546,6 +546,7 @@ func wait(t *testing.T, e *engine.Engine, states ...update.State) update.Status 
 		s := e.Status()
 		for _, want := range states {
 			if s.State == want {
+				synctest.Wait() // until what belongs to it is done as well, such as the history
 				return s
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -34,6 +35,11 @@ by the owner only) and the public key twice, as DER and as PEM. No file is overw
 }
 
 func keygen(out io.Writer, keyPath, pubPath string) error {
+	for _, public := range []string{pubPath + ".der", pubPath + ".pem"} {
+		if filepath.Clean(public) == filepath.Clean(keyPath) {
+			return fmt.Errorf("--key and --pub: the private and a public key would both be %s; name one of them otherwise", public)
+		}
+	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return fmt.Errorf("make a key: %w", err)

@@ -226,7 +226,7 @@ func (a agent) engineConfig() engine.Config {
 	trial.SelfConfirm = a.cfg.Trial.Confirm == config.ConfirmFirmware
 	observe := watch.DefaultObservePolicy()
 	for _, m := range []*watch.MeterPolicy{&trial.Meter, &observe.Meter} {
-		m.MinLearned, m.MinDischarge = a.cfg.Drain.Learned.Std(), a.cfg.Drain.Seen.Std()
+		m.MinLearned, m.MinDischarge, m.Floor = a.cfg.Drain.Learned.Std(), a.cfg.Drain.Seen.Std(), a.cfg.Drain.Floor
 	}
 	return engine.Config{
 		Chip: chip, SKU: a.cfg.Robot.SKU,

@@ -157,10 +157,13 @@ type Trial struct {
 }
 
 // Drain is how much discharging has to be seen before a firmware is judged by
-// how fast the battery drains.
+// how fast the battery drains, and what is not too fast in any case.
 type Drain struct {
 	Learned Duration `yaml:"learned"` // before the update, 1 min - 48 h
 	Seen    Duration `yaml:"seen"`    // since then, 1 min - 48 h
+	// Floor is the charge, a fraction an hour, as which a robot counts that
+	// used less before the update: 0-1.
+	Floor float64 `yaml:"floor"`
 }
 
 // ROS names what is subscribed to. Names without a leading slash follow the
@@ -248,7 +251,7 @@ func Default() Config {
 		MicroROS:   MicroROS{Unit: "micro_ros_agent.service"},
 		Trial:      Trial{Window: Duration(30 * time.Second), BootTimeout: Duration(time.Minute), Confirm: ConfirmFirmware},
 		ObserveFor: Duration(24 * time.Hour), StandWithin: Duration(10 * time.Minute),
-		Drain: Drain{Learned: Duration(time.Hour), Seen: Duration(10 * time.Minute)},
+		Drain: Drain{Learned: Duration(time.Hour), Seen: Duration(10 * time.Minute), Floor: 0.1},
 		Gates: defaultGates(),
 		ROS: ROS{
 			Topics: Topics{

@@ -25,6 +25,7 @@ func TestFaultsAreNamed(t *testing.T) {
 		"check too often":  {"server: {check_every: 1s}\n", `agent.yaml:2:23: server.check_every: 1s is out of range: want 10s to 720h, or 0 for never`},
 		"size unit":        {"download:\n  max_size: 4MB\n", `agent.yaml:3:13: download.max_size: "4MB": want a whole number with its unit, such as 512B, 64KiB or 16MiB`},
 		"size range":       {"download: {max_size: 1GiB}\n", `download.max_size: 1GiB is out of range: want 64KiB to 16777352B`},
+		"drain in percent": {"drain: {floor: 10}\n", `agent.yaml:2:16: drain.floor: 10 is out of range: want 0 to 1 (a fraction an hour: 0.1 is 10 %)`},
 		"percent":          {"gates:\n  min_battery: 50\n", `agent.yaml:3:16: gates.min_battery: 50 is out of range: want 0 to 0.99 (a fraction: 0.5 is 50 %)`},
 		"percent sign":     {"gates:\n  min_battery: 50%\n", `agent.yaml:3:16: gates.min_battery: want a number without quotes or unit, got the text "50%"`},
 		"not a number":     {"gates: {max_linear: .nan}\n", `gates.max_linear: want a number without quotes or unit, got the number .nan`},

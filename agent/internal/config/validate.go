@@ -49,6 +49,7 @@ func (v validator) config(c Config) {
 	between(v, "stand_within", c.StandWithin, 0, day, "")
 	between(v, "drain.learned", c.Drain.Learned, Duration(time.Minute), 2*day, "")
 	between(v, "drain.seen", c.Drain.Seen, Duration(time.Minute), 2*day, "")
+	between(v, "drain.floor", c.Drain.Floor, 0, 1, " (a fraction an hour: 0.1 is 10 %)")
 	v.gates(c)
 	v.ros(c.ROS)
 	v.dtls(c.DTLS)

@@ -120,8 +120,11 @@ func (e *Engine) look(ctx context.Context, see func(robot.Facts, time.Time) bool
 
 // observe watches the confirmed firmware for the rest of its observation.
 func (e *Engine) observe(ctx context.Context, m update.Memory, out emit) error {
-	start := time.Now()
-	o := watch.NewObservation(e.cfg.Observe, newIdentity(m.Job), e.ports.Robot.Facts(), start).Against(e.baseline.now())
+	start, known := time.Now(), e.ports.Robot.Facts()
+	if !e.cfg.Trial.SelfConfirm {
+		known.Firmware = robot.Firmware{} // it was reset to be confirmed, and that is not its fault
+	}
+	o := watch.NewObservation(e.cfg.Observe, newIdentity(m.Job), known, start).Against(e.baseline.now())
 	var alarm *watch.Alarm
 	err := e.look(ctx, func(f robot.Facts, now time.Time) bool {
 		o, alarm = o.Look(f, now)

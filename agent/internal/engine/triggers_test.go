@@ -82,9 +82,10 @@ func TestTriggersOfTheObservation(t *testing.T) {
 		"E-stop, announced by a lease": {lease("operator-7"), "", 0},
 		"E-stop, another's lease":      {lease("docking"), watch.CodeEStop, time.Second},
 
-		"three reboots in 5 min":        {func(o *observed) { o.reboots(time.Second, time.Minute, 2*time.Minute) }, "", 0},
-		"four reboots in just 5 min":    {func(o *observed) { o.reboots(time.Second, 100*time.Second, 200*time.Second, 300*time.Second) }, watch.CodeReboots, 301 * time.Second},
-		"four reboots in a little more": {func(o *observed) { o.reboots(time.Second, 100*time.Second, 200*time.Second, 302*time.Second) }, "", 0},
+		"three reboots in 5 min":          {func(o *observed) { o.reboots(time.Second, time.Minute, 2*time.Minute) }, "", 0},
+		"four reboots in just 5 min":      {func(o *observed) { o.reboots(time.Second, 100*time.Second, 200*time.Second, 300*time.Second) }, watch.CodeReboots, 301 * time.Second},
+		"four reboots, the first at once": {func(o *observed) { o.boots++; o.reboots(time.Minute, 2*time.Minute, 3*time.Minute) }, watch.CodeReboots, 181 * time.Second},
+		"four reboots in a little more":   {func(o *observed) { o.reboots(time.Second, 100*time.Second, 200*time.Second, 302*time.Second) }, "", 0},
 		"three, and three ten minutes later": {func(o *observed) {
 			o.reboots(time.Second, 2*time.Second, 3*time.Second, 10*time.Minute, 10*time.Minute+time.Second, 10*time.Minute+2*time.Second)
 		}, "", 0},

@@ -22,17 +22,21 @@ type MeterPolicy struct {
 	// Battery: it may not drain more than MaxDrain times as fast as it did
 	// before the update. It takes MinLearned of discharging before and
 	// MinDischarge after. Resolution is what a reading may be off by; it is
-	// granted before and after.
+	// granted before and after. A robot that used less than Floor, a fraction
+	// an hour, counts as one that used that: what it used while it stood about
+	// says nothing of what it uses at work.
 	MaxDrain                 float64
 	MinLearned, MinDischarge time.Duration
 	Resolution               float64
+	Floor                    float64
 }
 
-// DefaultMeterPolicy is the mission's 5 % and twofold.
+// DefaultMeterPolicy is the mission's 5 % and twofold. With its floor a charge
+// lasts for a shift of ten hours.
 func DefaultMeterPolicy() MeterPolicy {
 	return MeterPolicy{
 		MaxFailures: 0.05, MinTries: 20, Chance: 0.001,
-		MaxDrain: 2, MinLearned: time.Hour, MinDischarge: 10 * time.Minute, Resolution: 0.01,
+		MaxDrain: 2, MinLearned: time.Hour, MinDischarge: 10 * time.Minute, Resolution: 0.01, Floor: 0.1,
 	}
 }
 
@@ -87,8 +91,8 @@ func (m meter) alarm(p MeterPolicy) *Alarm {
 			return &Alarm{Code: CodeDTLS, Text: fmt.Sprintf("%.0f of %.0f DTLS handshakes failed, more than %.0f %%", t.Failures, t.Tries, 100*p.MaxFailures)}
 		}
 		if p.drains(t, m.base) {
-			return &Alarm{Code: CodeDrain, Text: fmt.Sprintf("the battery drains %.1f %% an hour, more than %g times the %.1f %% of before the update",
-				t.perHour(), p.MaxDrain, m.base.perHour())}
+			return &Alarm{Code: CodeDrain, Text: fmt.Sprintf("the battery drains %.1f %% an hour, more than %g times the %.1f %% of before the update%s",
+				t.perHour(), p.MaxDrain, m.base.perHour(), p.raised(m.base))}
 		}
 	}
 	return nil
@@ -124,8 +128,16 @@ func (p MeterPolicy) drains(t, base Tally) bool {
 	if !p.learned(base) || t.Discharging < p.MinDischarge.Seconds() {
 		return false
 	}
-	allowed := p.MaxDrain * max(0, base.Used+p.Resolution) / base.Discharging * t.Discharging
-	return t.Used-p.Resolution > allowed
+	before := max(p.Floor/3600, (base.Used+p.Resolution)/base.Discharging) // a second
+	return t.Used-p.Resolution > p.MaxDrain*before*t.Discharging
+}
+
+// raised says that a baseline counts as the floor, "" where it does not.
+func (p MeterPolicy) raised(base Tally) string {
+	if base.perHour() >= 100*p.Floor {
+		return ""
+	}
+	return fmt.Sprintf(" (which counts as %.1f %%)", 100*p.Floor)
 }
 
 // perHour is the charge used in an hour, in percent; NaN where none was seen.
@@ -173,5 +185,5 @@ func (m meter) drain(p MeterPolicy) string {
 	case m.sum.Discharging < p.MinDischarge.Seconds():
 		return fmt.Sprintf("battery drain in the %s: no verdict: %.1f min of discharging seen, it takes %.0f", m.in, m.sum.Discharging/60, p.MinDischarge.Minutes())
 	}
-	return fmt.Sprintf("battery drain: %.1f %% an hour before the update, %.1f %% in the %s", m.base.perHour(), m.sum.perHour(), m.in)
+	return fmt.Sprintf("battery drain: %.1f %% an hour before the update%s, %.1f %% in the %s", m.base.perHour(), p.raised(m.base), m.sum.perHour(), m.in)
 }

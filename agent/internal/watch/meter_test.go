@@ -109,6 +109,7 @@ func TestTailIsTheBinomials(t *testing.T) {
 
 func TestBatteryDrain(t *testing.T) {
 	learned := newLife().learned(10 * time.Hour) // 10 % an hour, known to 0.1 %
+	idle := func(perHour float64) Tally { return Tally{Seconds: 14400, Used: 10 * perHour, Discharging: 36000} }
 	tests := []struct {
 		name    string
 		base    Tally
@@ -125,6 +126,11 @@ func TestBatteryDrain(t *testing.T) {
 		{"threefold", learned, 0.3, 10*time.Minute + 20*time.Second, nil, true},
 		{"no baseline", Tally{}, 0.9, 3 * time.Hour, nil, false},
 		{"59 minutes of a baseline", newLife().learned(59 * time.Minute), 0.9, time.Hour, nil, false},
+		{"a baseline of a robot that stood, then normal work", idle(0.002), 0.15, 3 * time.Hour, nil, false},
+		{"a baseline of nothing at all, then normal work", idle(0), 0.15, 3 * time.Hour, nil, false},
+		{"a baseline of a battery that gained, then normal work", idle(-0.05), 0.15, 3 * time.Hour, nil, false},
+		{"a baseline of nothing at all, then empty in five hours", idle(0), 0.2, 3 * time.Hour, nil, false},
+		{"a baseline of nothing at all, then empty in less", idle(0), 0.25, 3 * time.Hour, nil, true},
 		{"charging", learned, 0.9, time.Hour, func(l *life) { l.f.Battery.Charging = true }, false},
 		{"a driver that does not know", learned, math.NaN(), time.Hour, nil, false},
 		{"a battery that was changed", learned, 0.1, time.Hour, func(l *life) { l.f.Battery.Fraction = 0.1 }, false},

@@ -41,13 +41,19 @@ type Observation struct {
 	meter   meter
 }
 
-// NewObservation watches want from start on. An emergency stop that is on
-// already at start is not blamed on the firmware.
+// NewObservation watches want from start on, of which f is known. An emergency
+// stop that is on already at start is not blamed on the firmware. Its reboots are
+// counted from the boots that it has told of; a firmware that was reset since by
+// somebody else is not to be among the facts.
 func NewObservation(p ObservePolicy, want Identity, f robot.Facts, start time.Time) Observation {
-	return Observation{
+	o := Observation{
 		policy: p, want: want, start: start,
 		stops: stops{borne: !f.EStop.At.IsZero() && pressed(f.EStop)}, meter: meter{in: "observation"}.look(f, start),
 	}
+	if w := f.Firmware; w.Heard() && want.is(w) {
+		o.heard, o.boots = true, w.BootCount
+	}
+	return o
 }
 
 // Against is the observation with the baseline of the time before the update.

@@ -52,6 +52,24 @@ func TestObservedReboots(t *testing.T) {
 	}
 }
 
+// The firmware's reboots count from the first moment on: what it said of its
+// boots in the trial is where the counting begins.
+func TestAnObservedRebootAtOnce(t *testing.T) {
+	f := confirmed(robot.Facts{}, -0.4, 7)
+	o := NewObservation(DefaultObservePolicy(), next, f, noon)
+	for i, s := range []float64{0.3, 60, 120, 180} {
+		var a *Alarm
+		f = confirmed(f, s, uint64(8+i))
+		if o, a = o.Look(f, at(s)); (a != nil) != (i == 3) {
+			t.Errorf("reboot %d: %+v", i+1, a)
+		}
+	}
+	other := NewObservation(DefaultObservePolicy(), next, robot.Facts{}.With(word(was, -0.4)), noon)
+	if other, _ = other.Look(confirmed(robot.Facts{}, 1, 90), at(1)); len(other.reboots) != 0 {
+		t.Error("another firmware's boots are counted as this one's")
+	}
+}
+
 func TestObservedSilence(t *testing.T) {
 	f := confirmed(robot.Facts{}, 1, 7)
 	o := NewObservation(DefaultObservePolicy(), next, f, noon)

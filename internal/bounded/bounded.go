@@ -21,6 +21,11 @@ func File(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return Read(f, path, limit)
+}
+
+// Read is File for one that is open already: it is read and closed.
+func Read(f io.ReadCloser, path string, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, err

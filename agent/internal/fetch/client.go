@@ -14,6 +14,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 	"github.com/robot-platform/robot-ota/firmware/image"
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 // Offer is where an image is to be had, and what it is said to be. Of it only
@@ -50,6 +51,8 @@ type Config struct {
 	OnRetry func(err error, wait time.Duration)
 	// Keep is how many verified images stay in the store; 0: 2.
 	Keep int
+	// Disk is where the store lies.
+	Disk disk.Disk
 }
 
 // maxFile is the size of the largest signed file.
@@ -88,7 +91,7 @@ type Client struct {
 // New prepares the store.
 func New(cfg Config, h HTTP, log *slog.Logger) (*Client, error) {
 	cfg = cfg.withDefaults()
-	s, err := newStore(cfg.Dir, cfg.MaxSize, cfg.Keep)
+	s, err := newStore(cfg.Disk, cfg.Dir, cfg.MaxSize, cfg.Keep)
 	if err != nil {
 		return nil, err
 	}

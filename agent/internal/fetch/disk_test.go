@@ -2,12 +2,15 @@ package fetch
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 func TestFullDisk(t *testing.T) {
@@ -15,8 +18,7 @@ func TestFullDisk(t *testing.T) {
 	for name, offer := range map[string]Offer{"size from the offer": {Size: int64(len(a))}, "size from the server": {}} {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, full(a, ""))
-			c := s.client(t, Config{})
-			c.store.free = func(string) (int64, error) { return 1_400_000, nil }
+			c := s.client(t, Config{Disk: disk.On(layer{Layer: disk.Disk{}, free: func() int64 { return 1_400_000 }})})
 			offer.URL = s.URL
 			_, _, err := c.Download(t.Context(), offer, nil)
 			want := "not enough disk space in " + c.cfg.Dir + ": 1.4 MiB needed (reserve included), 1.3 MiB free; make room there"
@@ -36,16 +38,15 @@ func TestFullDisk(t *testing.T) {
 func TestOldImagesGiveWay(t *testing.T) {
 	a := content(400_000, 1)
 	s := serve(t, full(a, ""))
-	c := s.client(t, Config{})
-	old := filepath.Join(c.cfg.Dir, strings.Repeat("ab", 32)+imageEnd)
+	old := filepath.Join(t.TempDir(), strings.Repeat("ab", 32)+imageEnd)
+	c := s.client(t, Config{Dir: filepath.Dir(old), Disk: disk.On(layer{Layer: disk.Disk{}, free: func() int64 {
+		if _, err := os.Stat(old); err == nil {
+			return 0
+		}
+		return 1 << 30
+	}})})
 	if err := os.WriteFile(old, []byte("old"), 0o600); err != nil {
 		t.Fatal(err)
-	}
-	c.store.free = func(string) (int64, error) {
-		if _, err := os.Stat(old); err == nil {
-			return 0, nil
-		}
-		return 1 << 30, nil
 	}
 	download(t, c, s, a)
 	if _, err := os.Stat(old); err == nil {
@@ -53,9 +54,26 @@ func TestOldImagesGiveWay(t *testing.T) {
 	}
 }
 
+// layer is this computer's disk, with another idea of what is free.
+type layer struct {
+	disk.Layer
+	free func() int64
+	file func(disk.File) disk.File // nil: as they are
+}
+
+func (l layer) Free(string) (int64, error) { return l.free(), nil }
+
+func (l layer) OpenFile(path string, flag int, perm fs.FileMode) (disk.File, error) {
+	f, err := l.Layer.OpenFile(path, flag, perm)
+	if err == nil && l.file != nil {
+		f = l.file(f)
+	}
+	return f, err
+}
+
 // failing is a file on a disk that fills up, or breaks, after n bytes.
 type failing struct {
-	file
+	disk.File
 	n     *int
 	write error
 	sync  error
@@ -63,17 +81,17 @@ type failing struct {
 
 func (f failing) Write(b []byte) (int, error) {
 	if *f.n -= len(b); *f.n < 0 && f.write != nil {
-		half, err := f.file.Write(b[:len(b)/2])
+		half, err := f.File.Write(b[:len(b)/2])
 		return half, errors.Join(err, f.write)
 	}
-	return f.file.Write(b)
+	return f.File.Write(b)
 }
 
 func (f failing) Sync() error {
 	if f.sync != nil {
 		return f.sync
 	}
-	return f.file.Sync()
+	return f.File.Sync()
 }
 
 func TestDiskFailsDuringTheDownload(t *testing.T) {
@@ -92,19 +110,16 @@ func TestDiskFailsDuringTheDownload(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, full(a, ""))
-			c := s.client(t, Config{})
-			left := 300_000
-			c.store.open = func(path string, flag int) (file, error) {
-				f, err := openPrivate(path, flag)
-				return failing{f, &left, tt.write, tt.sync}, err
-			}
-			asks := 0
-			c.store.free = func(string) (int64, error) {
-				if asks++; asks < 3 {
-					return 1 << 40, nil
-				}
-				return 1 << 20, nil
-			}
+			left, asks := 300_000, 0
+			c := s.client(t, Config{Disk: disk.On(layer{Layer: disk.Disk{},
+				free: func() int64 {
+					if asks++; asks < 3 {
+						return 1 << 40
+					}
+					return 1 << 20
+				},
+				file: func(f disk.File) disk.File { return failing{f, &left, tt.write, tt.sync} },
+			})})
 			_, _, err := c.Download(t.Context(), Offer{URL: s.URL}, nil)
 			if err == nil || codeOf(err) != tt.code || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v (%s), want %s: %s", err, codeOf(err), tt.code, tt.want)
@@ -117,15 +132,5 @@ func TestDiskFailsDuringTheDownload(t *testing.T) {
 				t.Errorf("left in the store: %v", names(t, c.cfg.Dir))
 			}
 		})
-	}
-}
-
-func TestFreeSpaceOfThisDisk(t *testing.T) {
-	free, err := freeSpace(t.TempDir())
-	if err != nil || free <= 0 {
-		t.Errorf("got %d, %v", free, err)
-	}
-	if _, err := freeSpace(filepath.Join(t.TempDir(), "nothing")); err == nil {
-		t.Error("no error for a folder that is not there")
 	}
 }

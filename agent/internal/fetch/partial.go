@@ -11,7 +11,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/robot-platform/robot-ota/internal/durable"
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 // A checkpoint is made after so many bytes or so long, whichever is first: no
@@ -25,7 +25,7 @@ const (
 type partial struct {
 	store *store
 	key   string
-	f     file
+	f     disk.File
 	m     meta
 	sum   hash.Hash // of the first n bytes
 	n     int64     // bytes held
@@ -128,7 +128,7 @@ func (p *partial) checkpoint() error {
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)
 	}
-	if err := durable.WriteFile(p.store.path(p.key+metaEnd), data, 0o600); err != nil {
+	if err := p.store.disk.WriteFile(p.store.path(p.key+metaEnd), data, 0o600); err != nil {
 		return err
 	}
 	p.m = next
@@ -147,13 +147,13 @@ func (p *partial) finish() error {
 	if err := p.f.Sync(); err != nil {
 		return fmt.Errorf("sync %s: %w", path, p.store.full(err, 0))
 	}
-	if err := os.Rename(path, p.store.path(p.digest()+unverifiedEnd)); err != nil {
+	if err := p.store.disk.Rename(path, p.store.path(p.digest()+unverifiedEnd)); err != nil {
 		return fmt.Errorf("keep the download: %w", err)
 	}
-	if err := os.Remove(p.store.path(p.key + metaEnd)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := p.store.disk.Remove(p.store.path(p.key + metaEnd)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("keep the download: %w", err)
 	}
-	if err := durable.SyncDir(p.store.dir); err != nil {
+	if err := p.store.disk.SyncDir(p.store.dir); err != nil {
 		return fmt.Errorf("keep the download: %w", err)
 	}
 	return nil
@@ -162,7 +162,7 @@ func (p *partial) finish() error {
 // discard removes what is held from the disk.
 func (p *partial) discard() error {
 	for _, end := range []string{metaEnd, partEnd} {
-		if err := os.Remove(p.store.path(p.key + end)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := p.store.disk.Remove(p.store.path(p.key + end)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("remove the download: %w", err)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/robot-platform/robot-ota/internal/durable"
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 // Endings of the files in the store.
@@ -37,29 +37,19 @@ func unsafe(err error) bool {
 // reserve is left free for the agent's journal, in bytes.
 const reserve = 1 << 20
 
-// file is what the store needs of an open file.
-type file interface {
-	io.ReadWriter
-	io.Seeker
-	Truncate(size int64) error
-	Sync() error
-	Close() error
-}
-
 // store is the private directory of images.
 type store struct {
+	disk disk.Disk
 	dir  string
-	max  int64                                     // largest file
-	keep int                                       // verified images kept
-	open func(path string, flag int) (file, error) // openPrivate, but for tests
-	free func(dir string) (int64, error)           // bytes; freeSpace, but for tests
+	max  int64 // largest file
+	keep int   // verified images kept
 }
 
-func newStore(dir string, limit int64, keep int) (*store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+func newStore(d disk.Disk, dir string, limit int64, keep int) (*store, error) {
+	if err := d.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("image store: %w", err)
 	}
-	info, err := os.Lstat(dir)
+	info, err := d.Lstat(dir)
 	if err != nil {
 		return nil, fmt.Errorf("image store: %w", err)
 	}
@@ -67,20 +57,29 @@ func newStore(dir string, limit int64, keep int) (*store, error) {
 		return nil, refusef(unsafeStore, "the image store %s is no directory but %v; remove it", dir, info.Mode().Type())
 	}
 	if info.Mode().Perm() != 0o700 {
-		if err := os.Chmod(dir, 0o700); err != nil {
+		if err := closeOff(d, dir); err != nil {
 			return nil, fmt.Errorf("image store: %w", err)
 		}
 	}
-	return &store{dir: dir, max: limit, keep: keep, open: openPrivate, free: freeSpace}, nil
+	return &store{disk: d, dir: dir, max: limit, keep: keep}, nil
+}
+
+// closeOff lets nobody but the agent into a folder.
+func closeOff(d disk.Disk, dir string) error {
+	f, err := d.OpenFile(dir, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chmod(0o700), f.Close())
 }
 
 func (s *store) path(name string) string { return filepath.Join(s.dir, name) }
 
-// openPrivate opens a file of the store, or makes it, and takes nothing but a
+// open opens a file of the store, or makes it, and takes nothing but a
 // plain file that has this one name: whoever plants links there wants the
 // agent to write or to trust something else.
-func openPrivate(path string, flag int) (file, error) {
-	f, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
+func (s *store) open(path string, flag int) (disk.File, error) {
+	f, err := s.disk.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 	if errors.Is(err, syscall.ELOOP) {
 		return nil, refusef(unsafeStore, "%s is a symbolic link, which the agent never makes there; find out who did, and remove it", path)
 	}
@@ -102,19 +101,10 @@ func openPrivate(path string, flag int) (file, error) {
 	return f, nil
 }
 
-// freeSpace gives the bytes that the agent's user may still fill.
-func freeSpace(dir string) (int64, error) {
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(dir, &st); err != nil {
-		return 0, fmt.Errorf("free space of %s: %w", dir, err)
-	}
-	return int64(min(st.Bavail, 1<<62/uint64(st.Bsize))) * int64(st.Bsize), nil
-}
-
 // room makes sure that need bytes fit, and gives up old images for that.
 func (s *store) room(need int64) error {
 	for {
-		free, err := s.free(s.dir)
+		free, err := s.disk.Free(s.dir)
 		if err != nil || free >= need+reserve {
 			return err
 		}
@@ -122,7 +112,7 @@ func (s *store) room(need int64) error {
 		if len(old) == 0 {
 			return &DiskFullError{Dir: s.dir, Need: need + reserve, Free: free}
 		}
-		if err := os.Remove(s.path(old[0])); err != nil {
+		if err := s.disk.Remove(s.path(old[0])); err != nil {
 			return err
 		}
 	}
@@ -134,7 +124,7 @@ func (s *store) full(err error, need int64) error {
 	if !errors.As(err, &cause) || !noRoom(cause) {
 		return err
 	}
-	free, ferr := s.free(s.dir)
+	free, ferr := s.disk.Free(s.dir)
 	if ferr != nil {
 		free = 0
 	}
@@ -148,7 +138,7 @@ func (s *store) images() []string {
 		at   time.Time
 	}
 	var found []dated
-	entries, err := os.ReadDir(s.dir)
+	entries, err := s.disk.ReadDir(s.dir)
 	if err != nil {
 		return nil
 	}
@@ -168,7 +158,7 @@ func (s *store) images() []string {
 
 // sweep removes what other downloads left unfinished: one goes on at a time.
 func (s *store) sweep(key string) error {
-	entries, err := os.ReadDir(s.dir)
+	entries, err := s.disk.ReadDir(s.dir)
 	if err != nil {
 		return fmt.Errorf("image store: %w", err)
 	}
@@ -177,7 +167,7 @@ func (s *store) sweep(key string) error {
 		stem, end := strings.TrimSuffix(name, filepath.Ext(name)), filepath.Ext(name)
 		unfinished := end == partEnd || end == metaEnd || end == unverifiedEnd
 		if unfinished && stem != key || strings.HasPrefix(name, ".") { // the latter: half-written meta files
-			if err := os.RemoveAll(s.path(name)); err != nil {
+			if err := s.disk.RemoveAll(s.path(name)); err != nil {
 				return fmt.Errorf("image store: %w", err)
 			}
 		}
@@ -189,7 +179,7 @@ func (s *store) sweep(key string) error {
 func (s *store) prune() error {
 	old := s.images()
 	for _, name := range old[:max(0, len(old)-s.keep)] {
-		if err := os.Remove(s.path(name)); err != nil {
+		if err := s.disk.Remove(s.path(name)); err != nil {
 			return err
 		}
 	}
@@ -210,7 +200,7 @@ func (s *store) read(sum string) (data []byte, name string, err error) {
 		if got := sha256.Sum256(data); hex.EncodeToString(got[:]) == sum {
 			return data, name, nil
 		}
-		if err := os.Remove(s.path(name)); err != nil {
+		if err := s.disk.Remove(s.path(name)); err != nil {
 			return nil, "", err
 		}
 	}
@@ -230,7 +220,7 @@ func (s *store) readFile(name string, limit int64) ([]byte, error) {
 }
 
 // whole reads a file into as much memory as it takes, and no more.
-func whole(f file, limit int64) ([]byte, error) {
+func whole(f disk.File, limit int64) ([]byte, error) {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)
@@ -257,22 +247,22 @@ func (s *store) settle(sum, name string, now time.Time) error {
 		if err := errors.Join(f.Sync(), f.Close()); err != nil {
 			return fmt.Errorf("sync %s: %w", s.path(name), err)
 		}
-		if err := os.Rename(s.path(name), s.path(to)); err != nil {
+		if err := s.disk.Rename(s.path(name), s.path(to)); err != nil {
 			return err
 		}
-		if err := durable.SyncDir(s.dir); err != nil {
+		if err := s.disk.SyncDir(s.dir); err != nil {
 			return err
 		}
 	}
-	if err := os.Chtimes(s.path(to), now, now); err != nil { // used now: pruned last
+	if err := s.disk.Chtimes(s.path(to), now, now); err != nil { // used now: pruned last
 		return err
 	}
 	return s.prune()
 }
 
 func (s *store) remove(name string) error {
-	if err := os.Remove(s.path(name)); err != nil {
+	if err := s.disk.Remove(s.path(name)); err != nil {
 		return fmt.Errorf("remove the refused image: %w", err)
 	}
-	return durable.SyncDir(s.dir)
+	return s.disk.SyncDir(s.dir)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/robot-platform/robot-ota/firmware/compat"
 	"github.com/robot-platform/robot-ota/firmware/image"
 	"github.com/robot-platform/robot-ota/firmware/image/imagetest"
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 var s3 = image.Policy{Chip: image.ESP32S3}
@@ -324,7 +325,7 @@ func TestStoreThatIsNoDirectory(t *testing.T) {
 	if err := os.Symlink(t.TempDir(), dir); err != nil {
 		t.Fatal(err)
 	}
-	_, err := newStore(dir, 1, 1)
+	_, err := newStore(disk.Disk{}, dir, 1, 1)
 	if err == nil || err.Error() != "the image store "+dir+" is no directory but L---------; remove it" {
 		t.Errorf("got %v", err)
 	}
@@ -332,7 +333,7 @@ func TestStoreThatIsNoDirectory(t *testing.T) {
 	if err := os.Mkdir(wide, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newStore(wide, 1, 1); err != nil {
+	if _, err := newStore(disk.Disk{}, wide, 1, 1); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(wide); err != nil || info.Mode().Perm() != 0o700 {

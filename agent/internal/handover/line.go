@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 // Sentinels for decisions.
@@ -51,6 +53,8 @@ type Config struct {
 	Wait time.Duration
 	// Marker is the file that outlives a crash, in the state directory.
 	Marker string
+	// Disk is where Marker lies.
+	Disk disk.Disk
 	// Log takes what is worth knowing and no error; nil discards it.
 	Log *slog.Logger
 }
@@ -188,7 +192,7 @@ func (l *Line) Take(ctx context.Context) error {
 		l.log.Debug("the port's owner does not run, nothing to stop", "owner", l.owner.String(), "state", state)
 		return l.free(ctx)
 	}
-	if err := writeMarker(l.cfg.Marker, mark{Unit: l.cfg.Unit}); err != nil {
+	if err := writeMarker(l.cfg.Disk, l.cfg.Marker, mark{Unit: l.cfg.Unit}); err != nil {
 		return err
 	}
 	l.taken = true
@@ -281,7 +285,7 @@ func (l *Line) restore(ctx context.Context, why string) error {
 		return err
 	}
 	defer l.unlock()
-	m, found, err := readMarker(l.cfg.Marker)
+	m, found, err := readMarker(l.cfg.Disk, l.cfg.Marker)
 	if !found && !l.taken && err == nil {
 		return nil
 	}
@@ -317,7 +321,7 @@ func (l *Line) give(ctx context.Context, o owner) error {
 		return &Error{Op: "start", Owner: o.String(), State: state, Err: err}
 	}
 	l.taken = false
-	return removeMarker(l.cfg.Marker)
+	return removeMarker(l.cfg.Disk, l.cfg.Marker)
 }
 
 func bounded(ctx context.Context, d time.Duration, f func(context.Context) error) error {

@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 
-	"github.com/robot-platform/robot-ota/internal/durable"
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 // Version of the marker file, and the bound of what is read of it.
@@ -28,7 +27,7 @@ type mark struct {
 
 // writeMarker puts the file on the disk for good: written aside, synced,
 // renamed, and the directory synced.
-func writeMarker(path string, m mark) (err error) {
+func writeMarker(d disk.Disk, path string, m mark) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("%w: write %s: %w: nothing was stopped", ErrMarker, path, err)
@@ -39,17 +38,17 @@ func writeMarker(path string, m mark) (err error) {
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(path, append(b, '\n'), 0o600)
+	return d.WriteFile(path, append(b, '\n'), 0o600)
 }
 
 // readMarker gives the mark and whether the file is there. One that cannot be
 // read or understood is there all the same: an owner started once too often
 // does less harm than one that stays stopped.
-func readMarker(path string) (m mark, found bool, err error) {
+func readMarker(d disk.Disk, path string) (m mark, found bool, err error) {
 	if path == "" {
 		return m, false, nil
 	}
-	f, err := os.Open(path)
+	f, err := d.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, false, nil
 	}
@@ -73,13 +72,13 @@ func readMarker(path string) (m mark, found bool, err error) {
 	return m, true, nil
 }
 
-func removeMarker(path string) error {
-	err := os.Remove(path)
+func removeMarker(d disk.Disk, path string) error {
+	err := d.Remove(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err == nil {
-		err = durable.SyncDir(filepath.Dir(path))
+		err = d.SyncDir(filepath.Dir(path))
 	}
 	if err != nil {
 		return fmt.Errorf("%w: remove %s: %w", ErrMarker, path, err)

@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 
-	"github.com/robot-platform/robot-ota/internal/bounded"
-	"github.com/robot-platform/robot-ota/internal/durable"
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 const (
@@ -26,6 +24,7 @@ const (
 // ledger is what must not be forgotten of the server's actions. It is not safe
 // for use by several goroutines.
 type ledger struct {
+	disk    disk.Disk
 	path    string
 	written []byte // what the file holds
 	book
@@ -46,9 +45,9 @@ type book struct {
 
 // openLedger reads the file. One that cannot be understood is put aside and
 // begun anew: err tells, and the ledger is usable.
-func openLedger(path, server string) (*ledger, error) {
-	l := &ledger{path: path, book: book{Schema: ledgerSchema, Server: server}}
-	data, err := bounded.File(path, maxLedger)
+func openLedger(d disk.Disk, path, server string) (*ledger, error) {
+	l := &ledger{disk: d, path: path, book: book{Schema: ledgerSchema, Server: server}}
+	data, err := d.ReadFile(path, maxLedger)
 	if errors.Is(err, fs.ErrNotExist) {
 		return l, nil
 	}
@@ -61,7 +60,7 @@ func openLedger(path, server string) (*ledger, error) {
 	}
 	if err != nil {
 		return l, fmt.Errorf("what was known of the hawkBit server's actions (%s) was damaged and has been put aside: %w",
-			path, errors.Join(err, os.Rename(path, path+".damaged")))
+			path, errors.Join(err, d.Rename(path, path+".damaged")))
 	}
 	if b.Server == server {
 		l.book, l.written = b, data
@@ -133,7 +132,7 @@ func (l *ledger) save() error {
 	if bytes.Equal(data, l.written) {
 		return nil
 	}
-	if err := durable.WriteFile(l.path, data, 0o600); err != nil {
+	if err := l.disk.WriteFile(l.path, data, 0o600); err != nil {
 		return err
 	}
 	l.written = data

@@ -5,11 +5,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 func TestLedgerSurvives(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hawkbit.json")
-	l, err := openLedger(path, "https://a/DEFAULT/controller/v1/r1")
+	l, err := openLedger(disk.Disk{}, path, "https://a/DEFAULT/controller/v1/r1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -17,14 +19,14 @@ func TestLedgerSurvives(t *testing.T) {
 	if err := l.save(); err != nil {
 		t.Fatal(err)
 	}
-	if l, err = openLedger(path, "https://a/DEFAULT/controller/v1/r1"); err != nil {
+	if l, err = openLedger(disk.Disk{}, path, "https://a/DEFAULT/controller/v1/r1"); err != nil {
 		t.Fatal(err)
 	}
 	if a, ok := l.find("3"); !ok || a.Job != "j" || a.Hold != "shut" || !a.End.Success || len(l.untold()) != 1 {
 		t.Errorf("got %+v", a)
 	}
 	// Another server, or another robot at it, counts from one as well.
-	if l, err = openLedger(path, "https://b/DEFAULT/controller/v1/r1"); err != nil || len(l.Actions) != 0 {
+	if l, err = openLedger(disk.Disk{}, path, "https://b/DEFAULT/controller/v1/r1"); err != nil || len(l.Actions) != 0 {
 		t.Errorf("another server's actions: %+v, %v", l.Actions, err)
 	}
 }
@@ -37,7 +39,7 @@ func TestDamagedLedgerIsPutAside(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		l, err := openLedger(path, "x")
+		l, err := openLedger(disk.Disk{}, path, "x")
 		if err == nil || !strings.Contains(err.Error(), "put aside") || len(l.Actions) != 0 {
 			t.Errorf("%s: %+v, %v", name, l, err)
 		}

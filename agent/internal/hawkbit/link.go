@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 	"github.com/robot-platform/robot-ota/firmware/compat"
 	"github.com/robot-platform/robot-ota/firmware/image"
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 // Config says which server, and who this robot is.
@@ -29,7 +29,8 @@ type Config struct {
 	RobotID, SKU, Companion, Agent string
 	// StateDir holds what is known of the server's actions.
 	StateDir string
-	MaxSize  int64 // largest signed file that is taken, in bytes; 0: what an image can have
+	Disk     disk.Disk // where StateDir lies
+	MaxSize  int64     // largest signed file that is taken, in bytes; 0: what an image can have
 }
 
 // Commands is what the server may ask for; the engine does it.
@@ -117,7 +118,7 @@ func New(cfg Config, http HTTP, r Robot, memory update.Memory, log *slog.Logger)
 	if cfg.MaxSize <= 0 {
 		cfg.MaxSize = image.HeaderSize + image.MaxImageSize
 	}
-	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+	if err := cfg.Disk.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	l := &Link{
@@ -125,7 +126,7 @@ func New(cfg Config, http HTTP, r Robot, memory update.Memory, log *slog.Logger)
 		client: client{newSite(cfg.Server, cfg.Tenant, cfg.Controller), http},
 	}
 	var err error
-	if l.ledger, err = openLedger(filepath.Join(cfg.StateDir, "hawkbit.json"), l.client.at()); err != nil {
+	if l.ledger, err = openLedger(cfg.Disk, filepath.Join(cfg.StateDir, "hawkbit.json"), l.client.at()); err != nil {
 		log.Error("the hawkBit server may be told again what it knows", "err", err)
 	}
 	l.follow(memory.Job)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 // polls are the times at which the root was asked for, from the begin.
@@ -181,7 +182,7 @@ func TestAttributeValues(t *testing.T) {
 // What the agent remembers of actions is bounded, and what is still to be told
 // stays.
 func TestLedgerIsBounded(t *testing.T) {
-	l, err := openLedger(t.TempDir()+"/hawkbit.json", "x")
+	l, err := openLedger(disk.Disk{}, t.TempDir()+"/hawkbit.json", "x")
 	if err != nil {
 		t.Fatal(err)
 	}

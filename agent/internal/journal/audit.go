@@ -54,7 +54,7 @@ func (f folder) audit(known *head) (update.Audit, error) {
 	if known != nil {
 		a.Counted = &known.Records
 	}
-	if exists(f.asideHistory()) {
+	if f.disk.Exists(f.asideHistory()) {
 		a.Aside = f.asideHistory()
 	}
 	err := f.each(func(raw rawLine) error {

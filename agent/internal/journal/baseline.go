@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 
 	"github.com/robot-platform/robot-ota/agent/internal/watch"
-	"github.com/robot-platform/robot-ota/internal/bounded"
-	"github.com/robot-platform/robot-ota/internal/durable"
 )
 
 // maxBaseline bounds the baseline file that is read.
@@ -19,7 +17,7 @@ func (j *Journal) baseline() string { return filepath.Join(j.dir, "baseline.json
 
 // Baseline returns what was learned of the robot, zero where nothing was.
 func (j *Journal) Baseline() (watch.Tally, error) {
-	data, err := bounded.File(j.baseline(), maxBaseline)
+	data, err := j.disk.ReadFile(j.baseline(), maxBaseline)
 	if errors.Is(err, fs.ErrNotExist) {
 		return watch.Tally{}, nil
 	}
@@ -39,5 +37,5 @@ func (j *Journal) KeepBaseline(t watch.Tally) error {
 	if err != nil {
 		return fmt.Errorf("encode the baseline: %w", err)
 	}
-	return durable.WriteFile(j.baseline(), append(data, '\n'), 0o600)
+	return j.disk.WriteFile(j.baseline(), append(data, '\n'), 0o600)
 }

@@ -3,18 +3,20 @@ package journal
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
-	"github.com/robot-platform/robot-ota/internal/bounded"
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 // maxMemory bounds the memory file that is read.
 const maxMemory = 1 << 20
 
 // folder is a state directory.
-type folder struct{ dir string }
+type folder struct {
+	disk disk.Disk
+	dir  string
+}
 
 func (f folder) memoryFile() string  { return filepath.Join(f.dir, "memory.json") }
 func (f folder) historyFile() string { return filepath.Join(f.dir, "history.jsonl") }
@@ -51,7 +53,7 @@ func (e *NewerError) Error() string {
 // read reads the memory file.
 func (f folder) read() (kept, error) {
 	var k kept
-	data, err := bounded.File(f.memoryFile(), maxMemory)
+	data, err := f.disk.ReadFile(f.memoryFile(), maxMemory)
 	if err == nil {
 		err = json.Unmarshal(data, &k)
 	}
@@ -73,13 +75,8 @@ func (f folder) read() (kept, error) {
 // headOf is the head that k remembers; nil: it remembers none. A history that
 // was put aside is no longer missed.
 func (f folder) headOf(k kept) *head {
-	if k.History != nil && k.History.Records > 0 && !exists(f.historyFile()) && exists(f.asideHistory()) {
+	if k.History != nil && k.History.Records > 0 && !f.disk.Exists(f.historyFile()) && f.disk.Exists(f.asideHistory()) {
 		return &head{}
 	}
 	return k.History
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }

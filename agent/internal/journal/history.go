@@ -48,7 +48,7 @@ func (j *Journal) openHistory() error {
 		return err
 	}
 	if torn {
-		if err := os.Truncate(j.historyFile(), whole); err != nil {
+		if err := j.cutTo(whole); err != nil {
 			return fmt.Errorf("mend the history's torn last line: %w", err)
 		}
 	}
@@ -56,6 +56,15 @@ func (j *Journal) openHistory() error {
 		j.head = &head{j.tail.Records, j.tail.SHA256}
 	}
 	return nil
+}
+
+// cutTo takes away what the history file holds beyond size bytes.
+func (j *Journal) cutTo(size int64) error {
+	f, err := j.disk.OpenFile(j.historyFile(), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Truncate(size), f.Close())
 }
 
 // add writes one record to the history, durably; mu is held.
@@ -77,7 +86,7 @@ func (j *Journal) add(r update.Record) error {
 }
 
 func (j *Journal) append(raw []byte) error {
-	f, err := os.OpenFile(j.historyFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := j.disk.OpenFile(j.historyFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -127,7 +136,7 @@ type rawLine struct {
 
 // each calls see with every line.
 func (f folder) each(see func(rawLine) error) error {
-	file, err := os.Open(f.historyFile())
+	file, err := f.disk.Open(f.historyFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -33,11 +33,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"sync"
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
-	"github.com/robot-platform/robot-ota/internal/durable"
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 // Journal is the state directory's memory and history.
@@ -54,11 +53,14 @@ type Journal struct {
 }
 
 // Open prepares the state directory, readable for its owner alone.
-func Open(dir string) (*Journal, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+func Open(dir string) (*Journal, error) { return OpenOn(disk.Disk{}, dir) }
+
+// OpenOn is Open for a state directory on that disk.
+func OpenOn(d disk.Disk, dir string) (*Journal, error) {
+	if err := d.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	j := &Journal{folder: folder{dir}}
+	j := &Journal{folder: folder{disk: d, dir: dir}}
 	if err := j.openHistory(); err != nil {
 		return nil, err
 	}
@@ -102,7 +104,7 @@ func (j *Journal) load() (update.Memory, error) {
 	case errors.As(err, &newer), errors.Is(err, fs.ErrPermission): // it may be well for another agent, another user
 		return update.Memory{}, err
 	}
-	if rerr := os.Rename(j.memoryFile(), j.asideMemory()); rerr != nil {
+	if rerr := j.disk.Rename(j.memoryFile(), j.asideMemory()); rerr != nil {
 		return update.Memory{}, fmt.Errorf("read %s: %w", j.memoryFile(), errors.Join(err, rerr))
 	}
 	m := update.New()
@@ -126,5 +128,5 @@ func (j *Journal) save() error {
 	if err != nil {
 		return fmt.Errorf("encode memory: %w", err)
 	}
-	return durable.WriteFile(j.memoryFile(), append(data, '\n'), 0o600)
+	return j.disk.WriteFile(j.memoryFile(), append(data, '\n'), 0o600)
 }

@@ -7,9 +7,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"time"
-
-	"github.com/robot-platform/robot-ota/internal/bounded"
-	"github.com/robot-platform/robot-ota/internal/durable"
 )
 
 // maxSpeed bounds the file of the line's speed that is read.
@@ -26,7 +23,7 @@ func (j *Journal) speed() string { return filepath.Join(j.dir, "line.json") }
 // Speed returns at which speed the serial line still worked when it was noisy,
 // zero where it never was.
 func (j *Journal) Speed() (baud int, at time.Time, err error) {
-	data, err := bounded.File(j.speed(), maxSpeed)
+	data, err := j.disk.ReadFile(j.speed(), maxSpeed)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, time.Time{}, nil
 	}
@@ -46,5 +43,5 @@ func (j *Journal) KeepSpeed(baud int, at time.Time) error {
 	if err != nil {
 		return fmt.Errorf("encode the line's speed: %w", err)
 	}
-	return durable.WriteFile(j.speed(), append(data, '\n'), 0o600)
+	return j.disk.WriteFile(j.speed(), append(data, '\n'), 0o600)
 }

@@ -12,7 +12,7 @@ import (
 type View struct{ folder }
 
 // Look gives the view of a state directory; nothing is opened yet.
-func Look(dir string) View { return View{folder{dir}} }
+func Look(dir string) View { return View{folder{dir: dir}} }
 
 // History returns the last n records, newest last; all with n ≤ 0.
 func (v View) History(n int) ([]update.Record, error) { return v.records(n) }
@@ -27,7 +27,7 @@ func (v View) Memory() (update.Memory, error) {
 // Damaged is where an agent has put a damaged memory aside, "" where it has
 // not.
 func (v View) Damaged() string {
-	if exists(v.asideMemory()) {
+	if v.disk.Exists(v.asideMemory()) {
 		return v.asideMemory()
 	}
 	return ""

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 // Config says which broker, and who this robot is.
@@ -41,6 +41,8 @@ type Config struct {
 	// Keys and About are told on ota/status; nil: they are not.
 	Keys  func() Keys
 	About func() About
+	// Disk is where StateDir lies.
+	Disk disk.Disk
 }
 
 // Commands is what the fleet may ask for; the engine does it.
@@ -94,15 +96,15 @@ type dialing func(ctx context.Context, arrived func(delivery), will Online) (ses
 
 func newLink(cfg Config, memory update.Memory, log *slog.Logger, dial dialing) (*Link, error) {
 	dir := filepath.Join(cfg.StateDir, "mqtt")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := cfg.Disk.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("folder of the link to the fleet: %w", err)
 	}
 	l := &Link{cfg: cfg, log: log, dial: dial, peer: "the fleet's broker", pace: pace, refused: make(map[string]bool)}
 	var err error
-	if l.seen, err = openSeen(filepath.Join(dir, "commands.json")); err != nil {
+	if l.seen, err = openSeen(cfg.Disk, filepath.Join(dir, "commands.json")); err != nil {
 		log.Error("commands of the past may be followed again", "err", err)
 	}
-	if l.outbox, err = openOutbox(filepath.Join(dir, "outbox.jsonl")); err != nil {
+	if l.outbox, err = openOutbox(cfg.Disk, filepath.Join(dir, "outbox.jsonl")); err != nil {
 		log.Error("events may be lost", "err", err)
 	}
 	l.stamps = newStamps(l.outbox.life())

@@ -14,8 +14,7 @@ import (
 	"sync"
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
-	"github.com/robot-platform/robot-ota/internal/bounded"
-	"github.com/robot-platform/robot-ota/internal/durable"
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 // Bounds of the outbox.
@@ -34,6 +33,7 @@ const (
 // in a file of JSON lines that is only appended to, and now and then written
 // anew.
 type outbox struct {
+	disk disk.Disk
 	path string
 	more chan struct{} // receives when an event was added
 
@@ -44,7 +44,7 @@ type outbox struct {
 	lost   uint64
 	last   update.Job // id, state and since when alone: of the last transition told
 	events []Event    // oldest first
-	file   *os.File
+	file   disk.File
 	size   int64
 }
 
@@ -68,9 +68,9 @@ type head struct {
 
 // openOutbox reads what is left to be sent. A file that cannot be read is put
 // aside and begun anew: then err tells, and the outbox is usable.
-func openOutbox(path string) (*outbox, error) {
-	o := &outbox{path: path, more: make(chan struct{}, 1), last: update.Job{State: update.Idle}}
-	data, err := bounded.File(path, maxOutbox)
+func openOutbox(d disk.Disk, path string) (*outbox, error) {
+	o := &outbox{disk: d, path: path, more: make(chan struct{}, 1), last: update.Job{State: update.Idle}}
+	data, err := d.ReadFile(path, maxOutbox)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
@@ -79,7 +79,7 @@ func openOutbox(path string) (*outbox, error) {
 	}
 	if err != nil {
 		o.epoch, o.starts, o.next, o.lost, o.events = "", 0, 0, 0, nil
-		err = fmt.Errorf("the outbox %s was damaged and has been put aside: %w", path, errors.Join(err, os.Rename(path, path+".damaged")))
+		err = fmt.Errorf("the outbox %s was damaged and has been put aside: %w", path, errors.Join(err, d.Rename(path, path+".damaged")))
 	}
 	if o.epoch == "" {
 		o.epoch, o.next = strings.ToLower(rand.Text()[:10]), 1
@@ -244,10 +244,10 @@ func (o *outbox) compact() error {
 			return fmt.Errorf("encode the outbox: %w", err)
 		}
 	}
-	if err := durable.WriteFile(o.path, b.Bytes(), 0o600); err != nil {
+	if err := o.disk.WriteFile(o.path, b.Bytes(), 0o600); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(o.path, os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := o.disk.OpenFile(o.path, os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the outbox: %w", err)
 	}

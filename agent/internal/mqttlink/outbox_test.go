@@ -8,11 +8,12 @@ import (
 	"testing"
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 func openedOutbox(t *testing.T, path string) *outbox {
 	t.Helper()
-	o, err := openOutbox(path)
+	o, err := openOutbox(disk.Disk{}, path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +124,7 @@ func TestDamagedFilesArePutAside(t *testing.T) {
 	if err := os.WriteFile(path, []byte("{\"event\":7}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	o, err := openOutbox(path)
+	o, err := openOutbox(disk.Disk{}, path)
 	if err == nil || !strings.Contains(err.Error(), "put aside") {
 		t.Fatal(err)
 	}
@@ -136,14 +137,14 @@ func TestDamagedFilesArePutAside(t *testing.T) {
 	if err := os.WriteFile(path, []byte("["), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := openSeen(path)
+	s, err := openSeen(disk.Disk{}, path)
 	if err == nil {
 		t.Fatal("a damaged memory of commands is passed over")
 	}
 	if err := s.add(known{Key: "k"}); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = openSeen(path); err != nil || len(s.list) != 1 {
+	if s, err = openSeen(disk.Disk{}, path); err != nil || len(s.list) != 1 {
 		t.Error(err)
 	}
 	for _, name := range []string{"outbox.jsonl", "commands.json"} {
@@ -155,7 +156,7 @@ func TestDamagedFilesArePutAside(t *testing.T) {
 
 func TestSeenIsBounded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "commands.json")
-	s, err := openSeen(path)
+	s, err := openSeen(disk.Disk{}, path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +165,7 @@ func TestSeenIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if s, err = openSeen(path); err != nil || len(s.list) != maxSeen {
+	if s, err = openSeen(disk.Disk{}, path); err != nil || len(s.list) != maxSeen {
 		t.Fatal(err, len(s.list))
 	}
 	if k, ok := s.find(fmt.Sprint(maxSeen + 4)); !ok || k.Job != fmt.Sprint("job-", maxSeen+4) {

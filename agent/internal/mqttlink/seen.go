@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"sync"
 
-	"github.com/robot-platform/robot-ota/internal/bounded"
-	"github.com/robot-platform/robot-ota/internal/durable"
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 // maxSeen commands are remembered; a broker's queue for one robot is shorter.
@@ -21,6 +19,7 @@ const maxSeenFile = 1 << 20
 
 // seen remembers the commands that took effect, across restarts.
 type seen struct {
+	disk disk.Disk
 	path string
 
 	mu   sync.Mutex
@@ -29,9 +28,9 @@ type seen struct {
 
 // openSeen reads the memory of commands. One that cannot be understood is put
 // aside and begun anew: err tells, and the seen is usable.
-func openSeen(path string) (*seen, error) {
-	s := &seen{path: path}
-	data, err := bounded.File(path, maxSeenFile)
+func openSeen(d disk.Disk, path string) (*seen, error) {
+	s := &seen{disk: d, path: path}
+	data, err := d.ReadFile(path, maxSeenFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
 	}
@@ -40,7 +39,7 @@ func openSeen(path string) (*seen, error) {
 	}
 	if err != nil {
 		s.list = nil
-		err = fmt.Errorf("the memory of commands %s was damaged and has been put aside: %w", path, errors.Join(err, os.Rename(path, path+".damaged")))
+		err = fmt.Errorf("the memory of commands %s was damaged and has been put aside: %w", path, errors.Join(err, d.Rename(path, path+".damaged")))
 	}
 	return s, err
 }
@@ -68,5 +67,5 @@ func (s *seen) add(k known) error {
 	if err != nil {
 		return fmt.Errorf("encode the memory of commands: %w", err)
 	}
-	return durable.WriteFile(s.path, data, 0o600)
+	return s.disk.WriteFile(s.path, data, 0o600)
 }

@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
-	"github.com/robot-platform/robot-ota/internal/durable"
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 // Bounds of the file, and of what it repeats of an error, in bytes.
@@ -37,11 +36,11 @@ func brief(c update.Check) update.Check {
 }
 
 // read reads the file; what is not there is zero.
-func read(file string) (kept, error) {
+func read(d disk.Disk, file string) (kept, error) {
 	if file == "" {
 		return kept{}, nil
 	}
-	f, err := os.Open(file)
+	f, err := d.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return kept{}, nil
 	}
@@ -83,7 +82,7 @@ func (s *Schedule) keep() {
 	}
 	data, err := json.MarshalIndent(s.kept, "", "  ")
 	if err == nil {
-		err = durable.WriteFile(s.file, append(data, '\n'), 0o600)
+		err = s.disk.WriteFile(s.file, append(data, '\n'), 0o600)
 	}
 	if err != nil {
 		s.log.Warn("when the update server is asked next could not be kept", "err", err)

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 // Config says how often, and where it is kept.
@@ -35,11 +36,14 @@ type Config struct {
 	File string
 	// Clock is the clock on the wall; nil: this computer's.
 	Clock func() time.Time
+	// Disk is where File lies.
+	Disk disk.Disk
 }
 
 // Schedule is when the update server is asked next. Its methods may be called
 // from any goroutine.
 type Schedule struct {
+	disk    disk.Disk
 	file    string
 	clock   func() time.Time
 	log     *slog.Logger
@@ -56,11 +60,11 @@ type Schedule struct {
 
 // New makes a schedule that goes on with what its file holds.
 func New(c Config, log *slog.Logger) *Schedule {
-	s := &Schedule{file: c.File, clock: c.Clock, log: log, period: c.Period, changed: make(chan struct{}, 1)}
+	s := &Schedule{disk: c.Disk, file: c.File, clock: c.Clock, log: log, period: c.Period, changed: make(chan struct{}, 1)}
 	if s.clock == nil {
 		s.clock = time.Now
 	}
-	k, err := read(s.file)
+	k, err := read(s.disk, s.file)
 	if err != nil {
 		log.Warn("when the update server was asked last is not known", "err", err)
 	}

@@ -2,7 +2,6 @@ package trust
 
 import (
 	"encoding/base64"
-	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -13,7 +12,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/firmware/image"
 	"github.com/robot-platform/robot-ota/firmware/keyring"
-	"github.com/robot-platform/robot-ota/internal/durable"
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 // childEnv says what the test binary is to do as another process: the folder,
@@ -25,6 +24,20 @@ func TestMain(m *testing.M) {
 		os.Exit(child(strings.Fields(task)))
 	}
 	os.Exit(m.Run())
+}
+
+// deadly kills this process before the last of so many renames.
+type deadly struct {
+	disk.Layer
+	left int
+}
+
+func (d *deadly) Rename(from, to string) error {
+	if d.left--; d.left == 0 {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	}
+	return d.Layer.Rename(from, to)
 }
 
 // child takes a document and dies by SIGKILL in the middle of a write: all of
@@ -46,16 +59,10 @@ func child(task []string) int {
 	if err != nil {
 		return 2
 	}
-	writes := 0
-	f := folder{dir: task[0], write: func(path string, b []byte, perm fs.FileMode) error {
-		if writes++; writes == die {
-			_ = os.WriteFile(path+".aside", b, perm)
-			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-			select {}
-		}
-		return durable.WriteFile(path, b, perm)
-	}}
-	s, err := open(f, keyring.Base{Files: []keyring.Source{{Name: "a.der", Keys: keys}}}, slog.New(slog.DiscardHandler))
+	s, err := Open(Config{
+		Dir: task[0], Base: keyring.Base{Files: []keyring.Source{{Name: "a.der", Keys: keys}}},
+		Disk: disk.On(&deadly{Layer: disk.Disk{}, left: die}),
+	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return 2
 	}

@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/robot-platform/robot-ota/firmware/keyring"
 	"github.com/robot-platform/robot-ota/firmware/strictjson"
-	"github.com/robot-platform/robot-ota/internal/durable"
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 const (
@@ -96,8 +95,8 @@ func decode(b []byte) (accepted, error) {
 
 // folder is the state directory.
 type folder struct {
-	dir   string
-	write func(path string, data []byte, perm fs.FileMode) error // durable.WriteFile, but for tests
+	disk disk.Disk
+	dir  string
 }
 
 func (f folder) copies() []string {
@@ -140,7 +139,7 @@ func (f folder) load() (a accepted, mended, err error) {
 // at the next start.
 func (f folder) mend(good, bad found) error {
 	if bad.err != nil && !errors.Is(bad.err, fs.ErrNotExist) {
-		if err := os.Rename(bad.path, bad.path+".damaged"); err != nil {
+		if err := f.disk.Rename(bad.path, bad.path+".damaged"); err != nil {
 			return errors.Join(bad.err, err)
 		}
 		bad.err = fmt.Errorf("%w; it was put aside as %s.damaged", bad.err, bad.path)
@@ -162,11 +161,11 @@ func (f folder) put(path string, a accepted) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return f.write(path, b, 0o600)
+	return f.disk.WriteFile(path, b, 0o600)
 }
 
 func (f folder) read(path string) found {
-	b, err := readBounded(path)
+	b, err := f.readBounded(path)
 	if err != nil {
 		return found{path: path, err: err}
 	}
@@ -177,8 +176,8 @@ func (f folder) read(path string) found {
 	return found{path: path, accepted: a, err: err}
 }
 
-func readBounded(path string) ([]byte, error) {
-	info, err := os.Lstat(path)
+func (f folder) readBounded(path string) ([]byte, error) {
+	info, err := f.disk.Lstat(path)
 	if err != nil {
 		return nil, err
 	}
@@ -188,13 +187,13 @@ func readBounded(path string) ([]byte, error) {
 	if info.Size() > maxRecord {
 		return nil, fmt.Errorf("%s: has %d bytes, more than the %d it may", path, info.Size(), maxRecord)
 	}
-	return os.ReadFile(path)
+	return f.disk.ReadFile(path, maxRecord)
 }
 
 // newFolder prepares the state directory.
-func newFolder(dir string) (folder, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+func newFolder(d disk.Disk, dir string) (folder, error) {
+	if err := d.MkdirAll(dir, 0o700); err != nil {
 		return folder{}, fmt.Errorf("state directory: %w", err)
 	}
-	return folder{dir: dir, write: durable.WriteFile}, nil
+	return folder{disk: d, dir: dir}, nil
 }

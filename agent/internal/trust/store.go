@@ -9,6 +9,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/firmware/image"
 	"github.com/robot-platform/robot-ota/firmware/keyring"
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 // Config says what the robot is configured to trust, and where the rest is
@@ -16,6 +17,7 @@ import (
 type Config struct {
 	Dir  string // the state directory
 	Base keyring.Base
+	Disk disk.Disk
 }
 
 // Store owns the ring in force. Its methods may be called from any goroutine.
@@ -33,7 +35,7 @@ type Store struct {
 // Open reads the accepted document. A damaged one is no error of Open: the
 // agent has other work than to install. Then nobody is trusted.
 func Open(cfg Config, log *slog.Logger) (*Store, error) {
-	f, err := newFolder(cfg.Dir)
+	f, err := newFolder(cfg.Disk, cfg.Dir)
 	if err != nil {
 		return nil, err
 	}

@@ -11,11 +11,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/robot-platform/robot-ota/firmware/image"
 	"github.com/robot-platform/robot-ota/firmware/keyring"
 	"github.com/robot-platform/robot-ota/firmware/keyring/keyringtest"
+	"github.com/robot-platform/robot-ota/internal/disk"
 )
 
 // site is a robot's state directory, its configured keys, and those who sign.
@@ -211,13 +213,25 @@ func TestCatchingUpWithTheServer(t *testing.T) {
 	}
 }
 
+// full is a disk without room for files with that in their names.
+type full struct {
+	disk.Layer
+	named string
+}
+
+func (f full) OpenFile(path string, flag int, perm fs.FileMode) (disk.File, error) {
+	if flag&os.O_CREATE != 0 && strings.Contains(path, f.named) {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: syscall.ENOSPC}
+	}
+	return f.Layer.OpenFile(path, flag, perm)
+}
+
 // A document that cannot be kept is not in force, so that it is offered again.
 func TestAFullDisk(t *testing.T) {
 	s := newSite(t)
 	st := s.open()
-	write := st.folder.write
-	st.folder.write = func(string, []byte, fs.FileMode) error { return errors.New("no space left on device") }
-	if fresh, err := st.Update(s.document(1, 0, 1, 0), "file"); fresh || err == nil || !strings.Contains(err.Error(), "so it is not in force: no space left") {
+	st.folder.disk = disk.On(full{disk.Disk{}, ""})
+	if fresh, err := st.Update(s.document(1, 0, 1, 0), "file"); fresh || err == nil || !strings.Contains(err.Error(), "so it is not in force: replace ") || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("%v, %v", fresh, err)
 	}
 	s.trusts(st, s.id(0))
@@ -225,12 +239,7 @@ func TestAFullDisk(t *testing.T) {
 		t.Error("it would not be asked for again")
 	}
 	// The first copy is what counts.
-	st.folder.write = func(path string, b []byte, perm fs.FileMode) error {
-		if strings.HasSuffix(path, "copy.json") {
-			return errors.New("no space left on device")
-		}
-		return write(path, b, perm)
-	}
+	st.folder.disk = disk.On(full{disk.Disk{}, "copy.json"})
 	if fresh, err := st.Update(s.document(1, 0, 1, 0), "file"); !fresh || err != nil {
 		t.Errorf("%v, %v", fresh, err)
 	}

@@ -131,5 +131,5 @@ func (f *fleet) junk(r release) {
 
 // refusals are the codes with which that is refused, whatever else goes on.
 func refusals() []string {
-	return []string{"malformed", "foreign_sku", "stale", "not_running", "retained"}
+	return []string{"malformed", "foreign_sku", "stale", "not_running", "retained", "unknown_job"}
 }

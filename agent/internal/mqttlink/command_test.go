@@ -55,6 +55,8 @@ func knows(list ...known) func(string) (known, bool) {
 func TestJudge(t *testing.T) {
 	busy := now()
 	busy.status.State, busy.status.JobID, busy.status.Command = update.Writing, "job-1", "c-1"
+	back := now(known{Key: "rollback r-1", Job: "job-2", At: noon})
+	back.status.State, back.status.JobID = update.RollingBack, "job-2"
 	after := now(known{Key: "ota c-1", Job: "job-1", At: noon.Add(-time.Hour)})
 	unknown := now()
 	unknown.status.Running = update.Installed{}
@@ -69,15 +71,15 @@ func TestJudge(t *testing.T) {
 		code string // "" for followed
 		want string
 	}{
-		"update":              {verbUpdate, good(""), now(), "", ""},
-		"with all":            {verbUpdate, good(`,"id":"c-1","issued":` + unixNoon + `,"sku":"standard"`), now(), "", ""},
-		"digest in capitals":  {verbUpdate, strings.Replace(good(""), sum, strings.ToUpper(sum), 1), now(), "", ""},
-		"running unknown":     {verbUpdate, good(""), unknown, "", ""},
-		"rollback":            {verbRollback, `{"id":"r-1","reason":"brakes"}`, now(), "", ""},
-		"rollback of this":    {verbRollback, `{"id":"r-1","reason":"brakes","version":"0.2.0"}`, now(), "", ""},
-		"cancel by command":   {verbCancel, `{"id":"c-1"}`, busy, "", ""},
-		"cancel by job":       {verbCancel, `{"id":"job-1"}`, busy, "", ""},
-		"cancel what goes on": {verbCancel, `{"id":"x-1"}`, busy, "", ""},
+		"update":             {verbUpdate, good(""), now(), "", ""},
+		"with all":           {verbUpdate, good(`,"id":"c-1","issued":` + unixNoon + `,"sku":"standard"`), now(), "", ""},
+		"digest in capitals": {verbUpdate, strings.Replace(good(""), sum, strings.ToUpper(sum), 1), now(), "", ""},
+		"running unknown":    {verbUpdate, good(""), unknown, "", ""},
+		"rollback":           {verbRollback, `{"id":"r-1","reason":"brakes"}`, now(), "", ""},
+		"rollback of this":   {verbRollback, `{"id":"r-1","reason":"brakes","version":"0.2.0"}`, now(), "", ""},
+		"cancel by command":  {verbCancel, `{"id":"c-1"}`, busy, "", ""},
+		"cancel by job":      {verbCancel, `{"id":"job-1"}`, busy, "", ""},
+		"cancel a roll-back": {verbCancel, `{"id":"r-1"}`, back, "", ""},
 
 		"not JSON":        {verbUpdate, `url=https://x`, now(), codeMalformed, "no JSON object"},
 		"binary":          {verbUpdate, "{\"id\":\"\xff\"}", now(), codeMalformed, "not UTF-8"},
@@ -115,14 +117,16 @@ func TestJudge(t *testing.T) {
 		"same version":    {verbUpdate, strings.Replace(good(""), "0.2.1", "0.2.0", 1), now(), codeNotNewer, "asks for 0.2.0, and 0.2.0 runs here"},
 		"older version":   {verbUpdate, strings.Replace(good(""), "0.2.1", "0.1.9", 1), now(), codeNotNewer, "to go back, send commands/rollback"},
 
-		"rollback, no id":      {verbRollback, `{"reason":"x"}`, now(), codeMalformed, `"id" is missing`},
-		"rollback, no reason":  {verbRollback, `{"id":"r"}`, now(), codeMalformed, `"reason" is missing`},
-		"rollback, odd reason": {verbRollback, `{"id":"r","reason":"a\nb"}`, now(), codeMalformed, "reason: want 1 to 500 printable"},
-		"rollback of another":  {verbRollback, `{"id":"r","reason":"x","version":"0.2.1"}`, now(), codeNotRunning, "to roll 0.2.1 back, but 0.2.0 runs here"},
-		"rollback of unknown":  {verbRollback, `{"id":"r","reason":"x","version":"0.2.1"}`, unknown, codeNotRunning, "an unknown version runs here"},
-		"rollback, url":        {verbRollback, `{"id":"r","reason":"x","url":"https://a"}`, now(), codeMalformed, `unknown field "url"`},
-		"cancel, no id":        {verbCancel, `{}`, now(), codeMalformed, `"id" is missing`},
-		"cancel what ended":    {verbCancel, `{"id":"c-1"}`, after, codeEnded, "has ended"},
+		"rollback, no id":       {verbRollback, `{"reason":"x"}`, now(), codeMalformed, `"id" is missing`},
+		"rollback, no reason":   {verbRollback, `{"id":"r"}`, now(), codeMalformed, `"reason" is missing`},
+		"rollback, odd reason":  {verbRollback, `{"id":"r","reason":"a\nb"}`, now(), codeMalformed, "reason: want 1 to 500 printable"},
+		"rollback of another":   {verbRollback, `{"id":"r","reason":"x","version":"0.2.1"}`, now(), codeNotRunning, "to roll 0.2.1 back, but 0.2.0 runs here"},
+		"rollback of unknown":   {verbRollback, `{"id":"r","reason":"x","version":"0.2.1"}`, unknown, codeNotRunning, "an unknown version runs here"},
+		"rollback, url":         {verbRollback, `{"id":"r","reason":"x","url":"https://a"}`, now(), codeMalformed, `unknown field "url"`},
+		"cancel, no id":         {verbCancel, `{}`, now(), codeMalformed, `"id" is missing`},
+		"cancel of a late job":  {verbCancel, `{"id":"job-0"}`, busy, codeUnknown, `"job-0" is neither the job that goes on here (job-1) nor its command`},
+		"cancel, where none is": {verbCancel, `{"id":"job-0"}`, now(), codeUnknown, `(none)`},
+		"cancel what ended":     {verbCancel, `{"id":"c-1"}`, after, codeEnded, "has ended"},
 
 		"same id":              {verbUpdate, good(`,"id":"c-1"`), after, codeDuplicate, "is not followed twice"},
 		"same id, other words": {verbUpdate, strings.Replace(good(`,"id":"c-1"`), "0.2.1", "0.3.0", 1), after, codeDuplicate, "with a new id"},

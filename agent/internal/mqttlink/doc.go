@@ -10,7 +10,7 @@
 //
 //	in   commands/ota       {"url","sha256","version"} and, where wanted, "id"
 //	     commands/rollback  {"id","reason"} and, where wanted, "version", which must be the one that runs
-//	     commands/cancel    {"id"}: of the command or job to cancel; one never heard of cancels what goes on
+//	     commands/cancel    {"id"}: of the job to cancel or of its command; one that has ended or was never heard of is refused
 //	     each may carry "issued" (unix seconds, older than a day is refused) and "sku" (another one is refused)
 //	out  ota/status         Status: the update and the keys, retained, on change
 //	     ota/event          Event: each transition, each verdict on a command

@@ -1,6 +1,7 @@
 package mqttlink
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -29,6 +30,7 @@ const (
 	codeNotNewer   = "not_newer"
 	codeNotRunning = "not_running"
 	codeEnded      = "ended"
+	codeUnknown    = "unknown_job"
 	codeDuplicate  = "duplicate"
 	codeRequest    = "bad_request"
 	codeBusy       = "busy"
@@ -180,20 +182,26 @@ func (a action) update(m message, s situation) (action, *refusal) {
 	return a, nil
 }
 
-// cancel lets an id name what is to be cancelled, by its command or its job,
-// so that a late one does not hit the next job.
+// cancel lets an id name what is to be cancelled, by its command or its job.
+// Nothing else is cancelled, so that a late one does not hit the next job.
 func (a action) cancel(s situation) *refusal {
 	id := a.command.id
 	if id == s.status.JobID || id == s.status.Command {
 		return nil
 	}
 	for _, v := range []verb{verbUpdate, verbRollback} {
-		if before, ok := s.known(string(v) + " " + id); ok {
+		before, ok := s.known(string(v) + " " + id)
+		switch {
+		case !ok:
+		case before.Job != "" && before.Job == s.status.JobID:
+			return nil
+		default:
 			return &refusal{code: codeEnded, job: before.Job,
-				text: fmt.Sprintf("the command %q names has ended: what goes on now is left alone", clip(id))}
+				text: fmt.Sprintf("what the command %q began has ended: what goes on now is left alone", clip(id))}
 		}
 	}
-	return nil
+	return refuse(codeUnknown, "%q is neither the job that goes on here (%s) nor its command: what goes on is left alone; ota/status names it (job_id)",
+		clip(id), cmp.Or(s.status.JobID, "none"))
 }
 
 func orUnknown(version string) string {

@@ -32,7 +32,7 @@ type fake struct {
 
 func newFake() *fake {
 	return &fake{news: make(chan struct{}, 1),
-		status: update.Status{State: update.Idle, Running: update.Installed{Version: version("0.2.0")}}}
+		status: update.Status{State: update.Idle, JobID: "x-1", Running: update.Installed{Version: version("0.2.0")}}}
 }
 
 func (f *fake) ask(what string) error {

@@ -60,7 +60,7 @@ func layers() []layer {
 			may: append([]string{"engine", "adapter", "transport", "shared"}, core...)},
 		// Robots in one process for the fleet side to be tried with: the agent's cores, and the words that it has for the fleet.
 		{name: "simulated robots", paths: []string{"agent/simulated"}, may: append([]string{"adapter"}, core...)},
-		{name: "shared", paths: []string{"internal/..."}, except: []string{"internal/rosmsgs/...", "internal/rcl"}, may: firmware},
+		{name: "shared", paths: []string{"internal/..."}, except: []string{"internal/rosmsgs/...", "internal/rcl"}, may: []string{"firmware", "shared"}},
 		{name: "fleet core", paths: []string{"fleet/internal/release", "fleet/internal/figures", "fleet/internal/rollout"}, may: []string{"firmware", "fleet core"}, pure: true},
 		{name: "fleet store", paths: []string{"fleet/internal/store/..."}, may: []string{"firmware", "fleet core", "shared"}},
 		{name: "fleet adapter", paths: []string{"fleet/internal/..."}, except: []string{"fleet/internal/release", "fleet/internal/figures", "fleet/internal/rollout", "fleet/internal/store/..."},

@@ -227,5 +227,5 @@ func (r *Robot) restore(j update.Job) []update.Event {
 	if err := r.body.reset(r.now); err != nil {
 		return nil // work says so
 	}
-	return []update.Event{update.Restored{Evidence: []string{"slot " + j.From.Slot + " boots again"}}}
+	return []update.Event{update.Restored{Heard: true, Evidence: []string{"slot " + j.From.Slot + " boots again"}}}
 }

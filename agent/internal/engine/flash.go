@@ -209,7 +209,8 @@ func (e *Engine) restore(ctx context.Context, m update.Memory, out emit) error {
 	if err != nil {
 		return err
 	}
-	out(update.Restored{Evidence: e.hearOld(ctx, m, booted)})
+	heard, said := e.hearOld(ctx, m, booted)
+	out(update.Restored{Heard: heard, Evidence: []string{said}})
 	return nil
 }
 

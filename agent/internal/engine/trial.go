@@ -155,7 +155,7 @@ func (e *Engine) observedUntil(m update.Memory, start time.Time) time.Time {
 // hearOld waits, for as long as a boot may take, until the old firmware says
 // that it runs. The slot is back either way; the history tells whether it was
 // heard.
-func (e *Engine) hearOld(ctx context.Context, m update.Memory, booted time.Time) []string {
+func (e *Engine) hearOld(ctx context.Context, m update.Memory, booted time.Time) (yes bool, said string) {
 	want := m.Job.From.Version
 	var heard robot.Firmware
 	bound, cancel := context.WithTimeout(ctx, e.cfg.Trial.BootTimeout)
@@ -165,7 +165,7 @@ func (e *Engine) hearOld(ctx context.Context, m update.Memory, booted time.Time)
 		return heard.At.After(booted) && heard.Version == want
 	})
 	if err != nil {
-		return []string{fmt.Sprintf("the old slot %s is back, but its firmware %s was not heard within %s", m.Job.From.Slot, want, e.cfg.Trial.BootTimeout)}
+		return false, fmt.Sprintf("the old slot %s is back, but its firmware %s was not heard within %s", m.Job.From.Slot, want, e.cfg.Trial.BootTimeout)
 	}
-	return []string{fmt.Sprintf("firmware %s heard again from %s, %.1fs after the reset", heard.Version, heard.Slot, heard.At.Sub(booted).Seconds())}
+	return true, fmt.Sprintf("firmware %s heard again from %s, %.1fs after the reset", heard.Version, heard.Slot, heard.At.Sub(booted).Seconds())
 }

@@ -80,8 +80,11 @@ type (
 	ObservationOver struct{}
 	// Standing: the robot stands still, or was waited for long enough.
 	Standing struct{}
-	// Restored: the chip boots the old slot again.
-	Restored struct{ Evidence []string }
+	// Restored: the chip boots the old slot again. Heard: its firmware spoke.
+	Restored struct {
+		Heard    bool
+		Evidence []string
+	}
 	// EffectFailed: the effect of the present state failed.
 	EffectFailed struct {
 		Code, Text string

@@ -143,9 +143,10 @@ type Job struct {
 	To   string    `json:"to,omitempty"`
 	// Switched says that the OTA data may name To.
 	Switched bool `json:"switched,omitempty"`
-	// TakenAt is when the firmware was taken away for the loader, before the
-	// first attempt (zero: not known), and AwaySeconds how long after that the
-	// new one spoke.
+	// TakenAt is since when no firmware drives the robot: it was taken away
+	// for the loader, before the first attempt, or to be put back; zero: one
+	// does, or it is not known. AwaySeconds is how long that was so, all in
+	// all since the job's latest record.
 	TakenAt     time.Time `json:"taken_at,omitzero"`
 	AwaySeconds float64   `json:"away_seconds,omitempty"`
 	// ConfirmedAt is the beginning of the observation.

@@ -117,6 +117,9 @@ func (s *step) end(state State) {
 }
 
 func (s *step) fail(code, text string) {
+	if away := s.back(); away > 0 { // what it still takes to bring it back is not known yet
+		s.note("the firmware had been away for %.1f s when the update failed", away)
+	}
 	s.m.Job.Failure = &Failure{State: s.m.Job.State, Code: code, Text: text}
 	s.end(Failed)
 }
@@ -126,6 +129,9 @@ func (s *step) fail(code, text string) {
 // proven.
 func (s *step) abandon(code, text string) {
 	s.blame(code, text)
+	if s.m.Job.TakenAt.IsZero() {
+		s.m.Job.TakenAt = s.now
+	}
 	s.seize()
 	s.enter(RollingBack, DoRestore)
 }
@@ -278,6 +284,7 @@ func (s *step) restarted() {
 		s.effects = append(s.effects, DoObserve)
 		return
 	case RollingBack:
+		j.TakenAt = time.Time{} // see below
 		if s.m.Held {
 			s.effects = append(s.effects, DoRestore)
 		} else {
@@ -290,12 +297,12 @@ func (s *step) restarted() {
 		j.Restarts = 0
 	}
 	j.Restarts++
+	j.TakenAt = time.Time{} // when a firmware first spoke was missed, and the clock may have been set
 	if j.Switched && j.Restarts > MaxRestarts {
 		s.abandon(CodeInterrupted, fmt.Sprintf("the agent was restarted %d times during this update", j.Restarts))
 		return
 	}
 	if j.Switched {
-		j.TakenAt = time.Time{} // when the firmware first spoke was missed, and the clock may have been set
 		s.enter(Booting, DoAwait)
 		return
 	}

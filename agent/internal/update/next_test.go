@@ -355,6 +355,36 @@ func TestTheTimeWithoutFirmware(t *testing.T) {
 	}
 }
 
+// What was away is counted up to each record, and not over what nobody followed.
+func TestTheTimeWithoutFirmwareOfARollBack(t *testing.T) {
+	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for name, tt := range map[string]struct {
+		from   State
+		events []Event // 10 s apart
+		want   float64
+		said   string
+	}{
+		"out of the trial":           {Validating, []Event{TrialFailed{Code: "c"}, Restored{Heard: true}}, 11 + 10, "in all, until the old one spoke again"},
+		"a boot that was not heard":  {Validating, []Event{TrialFailed{Code: "c"}, Restored{}}, 11 + 10, "in all, and has not been heard again"},
+		"the restart of an agent":    {Validating, []Event{TrialFailed{Code: "c"}, Restarted{}, Restored{Heard: true}}, 11, "11.0 s in all"},
+		"a restore that needs three": {Validating, []Event{TrialFailed{Code: "c"}, EffectFailed{}, EffectFailed{}, Restored{Heard: true}}, 11 + 30, "41.0 s in all"},
+		"out of the observation":     {Observing, []Event{Fired{Code: "c"}, Standing{}, Restored{Heard: true}}, 10, "10.0 s in all"},
+	} {
+		m, now := until(t, tt.from), start
+		m.Job.AwaySeconds, m.Job.TakenAt = 11, time.Time{}
+		for _, ev := range tt.events {
+			now = now.Add(10 * time.Second)
+			var err error
+			if m, _, err = Next(m, ev, now); err != nil {
+				t.Fatalf("%s: %T: %v", name, ev, err)
+			}
+		}
+		if j := m.Job; j.AwaySeconds != tt.want || !strings.Contains(strings.Join(j.Evidence, "\n"), tt.said) {
+			t.Errorf("%s: away for %v s, want %v; %q", name, j.AwaySeconds, tt.want, j.Evidence)
+		}
+	}
+}
+
 func TestAScheduledCheckThatFailsIsNoFailedUpdate(t *testing.T) {
 	m, _ := run(t, New(), Trigger{ID: "j1", Request: Request{Origin: FromSchedule}})
 	m, effects := run(t, m, EffectFailed{Code: "unreachable", Text: "no route"})

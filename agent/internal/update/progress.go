@@ -3,6 +3,7 @@ package update
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // progress is the way forward: each event belongs to one state, and anything
@@ -131,7 +132,9 @@ func (s *step) prove(ev Event) error {
 		if j.State != Booting {
 			return s.unexpected(ev)
 		}
-		s.spoke()
+		if away := s.back(); away > 0 {
+			s.note("the firmware was away for %.1f s, from the reset into the loader to its first word", away)
+		}
 		s.enter(Validating, DoWatch)
 	case TrialPassed:
 		if j.State != Validating {
@@ -158,6 +161,7 @@ func (s *step) prove(ev Event) error {
 			return s.unexpected(ev)
 		}
 		j.Evidence = append(slices.Clone(j.Evidence), e.Evidence...)
+		j.AwaySeconds = 0 // the record of its confirmation has told it
 		s.putBack(e.Code, e.Text)
 	case Blocked:
 		if j.State != RollingBack || s.m.Held {
@@ -169,6 +173,7 @@ func (s *step) prove(ev Event) error {
 			return s.unexpected(ev)
 		}
 		j.Reasons = nil
+		j.TakenAt = s.now
 		s.seize()
 		s.effects = append(s.effects, DoRestore)
 	case ObservationOver:
@@ -181,6 +186,7 @@ func (s *step) prove(ev Event) error {
 			return s.unexpected(ev)
 		}
 		j.Evidence = append(slices.Clone(j.Evidence), e.Evidence...)
+		s.restored(e.Heard)
 		j.Switched, s.m.Last = false, nil
 		s.letGo()
 		s.end(RolledBack)
@@ -190,17 +196,33 @@ func (s *step) prove(ev Event) error {
 	return nil
 }
 
-// spoke notes how long the robot was without firmware, if that was followed, and
-// by a clock that was not set back meanwhile.
-func (s *step) spoke() {
+// back ends a time without firmware and says how long it was; 0: it was not
+// followed, or the clock was set back meanwhile.
+func (s *step) back() (seconds float64) {
 	j := &s.m.Job
-	away := s.now.Sub(j.TakenAt)
-	if j.TakenAt.IsZero() || away <= 0 {
+	if !j.TakenAt.IsZero() {
+		seconds = max(0, s.now.Sub(j.TakenAt).Seconds())
+	}
+	j.TakenAt = time.Time{}
+	j.AwaySeconds += seconds
+	return seconds
+}
+
+// restored ends it when the old firmware is back: heard, or not.
+func (s *step) restored(heard bool) {
+	j := &s.m.Job
+	if s.back(); j.AwaySeconds == 0 {
 		return
 	}
-	j.AwaySeconds = away.Seconds()
-	j.Evidence = append(slices.Clone(j.Evidence),
-		fmt.Sprintf("the firmware was away for %.1f s, from the reset into the loader to its first word", j.AwaySeconds))
+	until := "until the old one spoke again"
+	if !heard {
+		until = "and has not been heard again"
+	}
+	s.note("the firmware was away for %.1f s in all, %s", j.AwaySeconds, until)
+}
+
+func (s *step) note(format string, args ...any) {
+	s.m.Job.Evidence = append(slices.Clone(s.m.Job.Evidence), fmt.Sprintf(format, args...))
 }
 
 func (s *step) trialFailed(e TrialFailed) {
@@ -211,6 +233,7 @@ func (s *step) trialFailed(e TrialFailed) {
 		return
 	}
 	s.blame(e.Code, e.Text)
+	s.restored(true)
 	j.Switched = false
 	s.end(RolledBack)
 }

@@ -17,8 +17,10 @@ type Record struct {
 	Failure   *Failure   `json:"failure,omitempty"`
 	Evidence  []string   `json:"evidence,omitempty"`
 	Durations []Duration `json:"durations,omitempty"`
-	// AwaySeconds is how long the robot was without firmware: from the reset
-	// into the loader to the new firmware's first word; 0: not known.
+	// AwaySeconds is how long the robot was without firmware, since the job's
+	// record before this: from the reset into the loader to the first word of
+	// the firmware that ran then, or to the failure; 0: it was not, or it is not
+	// known.
 	AwaySeconds float64 `json:"away_seconds,omitempty"`
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/robot-platform/robot-ota/fleet/internal/metrics"
 	"github.com/robot-platform/robot-ota/fleet/internal/mqttfleet"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
+	"github.com/robot-platform/robot-ota/internal/origin"
 )
 
 // Bounds for clients that are slow or ask for too much.
@@ -42,6 +43,7 @@ type serveOptions struct {
 	certs                          certs.Files
 	identity, logFormat            string
 	downloads                      int
+	proxies                        []string
 	people                         people
 	leading                        leading
 	broker                         broker
@@ -79,6 +81,7 @@ Several servers may share one PostgreSQL (--db) and one folder of artifacts.`,
 	f.IntVar(&o.downloads, "downloads", api.DefaultDownloads, "downloads that a robot has on a day in UTC; one that is resumed counts once")
 	f.StringVar(&o.publicURL, "public-url", "", "https address under which robots or a CDN reach this server; empty: the one that they ask")
 	f.StringVar(&o.artifactURL, "artifact-url", "", "https address of an object store or CDN that has the artifacts, each under its SHA-256: downloads are sent on to it")
+	f.StringSliceVar(&o.proxies, "trusted-proxies", nil, "addresses and networks (10.0.0.7,10.0.1.0/24) of proxies whose X-Forwarded-For tells who asks; none: the connection does")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json, on standard error")
 	o.people.flags(cmd)
 	o.leading.flags(cmd)
@@ -126,7 +129,9 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) (err e
 	also := &beside{store: s, certs: o.certs, log: log, stdout: stdout, fail: stop}
 	defer also.Wait()
 	defer stop(nil)
-	if err := errors.Join(also.serveDashboard(ctx, o.people.dashboard, dashboard.DefaultConfig(), also.deeds()), also.serveMetrics(ctx, o.people, m)); err != nil {
+	pages := dashboard.DefaultConfig()
+	pages.Proxies = cfg.Proxies
+	if err := errors.Join(also.serveDashboard(ctx, o.people.dashboard, pages, also.deeds()), also.serveMetrics(ctx, o.people, m)); err != nil {
 		return errors.Join(err, l.Close())
 	}
 	also.Go(func() { prune(ctx, s, log) })
@@ -157,6 +162,10 @@ func (o serveOptions) config() (api.Config, error) {
 	if err != nil {
 		return api.Config{}, err
 	}
+	proxies, err := origin.Parse(o.proxies)
+	if err != nil {
+		return api.Config{}, fmt.Errorf("--trusted-proxies: %w", err)
+	}
 	identity := api.Identity(o.identity)
 	switch {
 	case identity != api.IdentityRequired && identity != api.IdentityOptional:
@@ -168,7 +177,7 @@ func (o serveOptions) config() (api.Config, error) {
 	case o.downloads < 1 || o.downloads > 1_000_000:
 		return api.Config{}, fmt.Errorf("--downloads %d: want 1 to 1000000", o.downloads)
 	}
-	return api.Config{PublicURL: public, ArtifactURL: artifacts, Identity: identity, Downloads: o.downloads, Now: time.Now}, nil
+	return api.Config{PublicURL: public, ArtifactURL: artifacts, Identity: identity, Downloads: o.downloads, Proxies: proxies, Now: time.Now}, nil
 }
 
 func logger(w io.Writer, format string) (*slog.Logger, error) {

@@ -43,6 +43,7 @@ import (
 	"github.com/robot-platform/robot-ota/firmware/keyring"
 	"github.com/robot-platform/robot-ota/fleet/internal/release"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
+	"github.com/robot-platform/robot-ota/internal/origin"
 )
 
 // Offers tells what robots should have.
@@ -133,6 +134,8 @@ type Config struct {
 	Identity    Identity
 	// Downloads that a robot has on a day (UTC), 1 or more.
 	Downloads int
+	// Proxies are those before it, whose word counts from where robots ask.
+	Proxies origin.Proxies
 	// Now is the machine's clock.
 	Now func() time.Time
 }

@@ -1,13 +1,13 @@
 package api
 
 import (
+	"cmp"
 	"errors"
-	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
+	"github.com/robot-platform/robot-ota/internal/origin"
 )
 
 // caller is who sent a request.
@@ -65,7 +65,7 @@ func (a *api) identity(r *http.Request) (caller, error) {
 	case a.cfg.Identity != IdentityOptional:
 		return caller{}, unauthorized("", "say who you are, by a client certificate or a bearer token")
 	}
-	return caller{taker: addressOf(r)}, nil
+	return caller{taker: a.addressOf(r)}, nil
 }
 
 // bearer is the token of a request; "": it has none.
@@ -81,21 +81,7 @@ func bearer(h http.Header) (string, error) {
 	return token, nil
 }
 
-// addressOf is how somebody is counted whom nobody knows: by the address, of
-// IPv6 by the network of which a computer takes as many as it likes.
-func addressOf(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return "addr:unknown"
-	}
-	if ip = ip.Unmap().WithZone(""); ip.Is6() {
-		if p, err := ip.Prefix(64); err == nil {
-			return "addr:" + p.String()
-		}
-	}
-	return "addr:" + ip.String()
+// addressOf is how somebody is counted whom nobody knows: by the address.
+func (a *api) addressOf(r *http.Request) string {
+	return "addr:" + cmp.Or(origin.Network(a.cfg.Proxies.Of(r)), "unknown")
 }

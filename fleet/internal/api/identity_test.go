@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
+	"github.com/robot-platform/robot-ota/internal/origin"
 )
 
 // certified is a request over TLS with a client certificate that was verified.
@@ -106,12 +107,16 @@ func TestTokenThatWasTakenAway(t *testing.T) {
 	isProblem(t, f.do(certified(check, "r1")), 403, "no robot is registered")
 }
 
-func TestAddresses(t *testing.T) {
-	for remote, want := range map[string]string{
-		"192.0.2.7:1234": "addr:192.0.2.7", "[::ffff:192.0.2.7]:1234": "addr:192.0.2.7", "[2001:db8::1]:1": "addr:2001:db8::/64",
-		"[2001:db8::ffff:1]:1": "addr:2001:db8::/64", "[fe80::1%eth0]:1": "addr:fe80::/64", "192.0.2.7": "addr:192.0.2.7", "@": "addr:unknown", "": "addr:unknown",
-	} {
-		if got := addressOf(&http.Request{RemoteAddr: remote}); got != want {
+// Who proves nothing is counted by the address: that of the network behind a
+// proxy that is trusted, and of nobody else.
+func TestStrangersAreCountedByTheirAddress(t *testing.T) {
+	ours, err := origin.Parse([]string{"10.0.0.7"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &api{cfg: Config{Proxies: ours}}
+	for remote, want := range map[string]string{"10.0.0.7:1": "addr:2001:db8::/64", "10.0.0.8:1": "addr:10.0.0.8", "@": "addr:unknown"} {
+		if got := a.addressOf(&http.Request{RemoteAddr: remote, Header: http.Header{"X-Forwarded-For": {"192.0.2.1, 2001:db8::1"}}}); got != want {
 			t.Errorf("%q: got %q, want %q", remote, got, want)
 		}
 	}

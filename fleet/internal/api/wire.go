@@ -37,7 +37,7 @@ func (a *api) logged(next http.Handler) http.Handler {
 		}
 		attrs := []any{
 			"method", r.Method, "path", clip(r.URL.Path, 128), "status", rec.status, "bytes", rec.bytes,
-			"took", took.Round(time.Microsecond), "from", r.RemoteAddr, "robot", rec.robot, "known", rec.robot != "",
+			"took", took.Round(time.Microsecond), "from", a.cfg.Proxies.Of(r), "robot", rec.robot, "known", rec.robot != "",
 		}
 		if rec.robot == "" { // what it says, which proves nothing
 			attrs[len(attrs)-3] = clip(r.URL.Query().Get("robot_id"), 64)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/fleet/internal/rollout"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
+	"github.com/robot-platform/robot-ota/internal/origin"
 )
 
 // Steering carries out what an operator orders of a rollout.
@@ -40,6 +41,8 @@ type Config struct {
 	Refresh time.Duration
 	// Idle ends a session that is not used, Life every session.
 	Idle, Life time.Duration
+	// Proxies are those before it, whose word counts from where people come.
+	Proxies origin.Proxies
 }
 
 // DefaultConfig is what a server runs with.
@@ -74,7 +77,7 @@ func New(cfg Config, s *store.Store, deeds Deeds, log *slog.Logger) (http.Handle
 	if err != nil {
 		return nil, err
 	}
-	d := &dashboard{cfg: cfg, store: s, deeds: deeds, log: log, doors: newDoors(cfg.Now), viewers: make(chan struct{}, maxViewers)}
+	d := &dashboard{cfg: cfg, store: s, deeds: deeds, log: log, doors: newDoors(cfg.Now, cfg.Proxies), viewers: make(chan struct{}, maxViewers)}
 	d.fleets = make(map[int]*kept[overviewData])
 	for _, days := range choices() {
 		d.fleets[days] = &kept[overviewData]{}

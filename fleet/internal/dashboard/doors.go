@@ -2,12 +2,12 @@ package dashboard
 
 import (
 	"math"
-	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/robot-platform/robot-ota/internal/origin"
 )
 
 // doors are where log-ins are counted: by the address that they come from and
@@ -15,6 +15,7 @@ import (
 // nor many computers one.
 type doors struct {
 	addresses, names *limiter
+	proxies          origin.Proxies
 	// turns bound how many passwords are hashed at a time, and with that the memory.
 	turns chan struct{}
 	// nobody is the hash that the password of a name that is not there is held against.
@@ -33,10 +34,11 @@ const (
 // anyHash is one of a password that nobody knows.
 const anyHash = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
-func newDoors(now func() time.Time) doors {
+func newDoors(now func() time.Time, proxies origin.Proxies) doors {
 	return doors{
 		addresses: newLimiter(failures, again, remembered, now),
 		names:     newLimiter(failures, again, remembered, now),
+		proxies:   proxies,
 		turns:     make(chan struct{}, hashing), nobody: anyHash,
 	}
 }
@@ -46,7 +48,7 @@ func (d doors) enter(r *http.Request, name string) (leave func(), err error) {
 	for _, l := range []struct {
 		of  *limiter
 		key string
-	}{{d.addresses, network(r)}, {d.names, clip(name, 64)}} {
+	}{{d.addresses, d.network(r)}, {d.names, clip(name, 64)}} {
 		if wait := l.of.take(l.key); wait > 0 {
 			return nil, faultf(http.StatusTooManyRequests, "Too many log-ins have failed. Try again in "+strconv.Itoa(int(math.Ceil(wait.Seconds())))+" s.")
 		}
@@ -61,28 +63,12 @@ func (d doors) enter(r *http.Request, name string) (leave func(), err error) {
 
 // forget gives the tries back of who has logged in.
 func (d doors) forget(r *http.Request, name string) {
-	d.addresses.giveBack(network(r))
+	d.addresses.giveBack(d.network(r))
 	d.names.forget(clip(name, 64))
 }
 
-// network is the address that a request comes from; of IPv6 the network, of
-// whose addresses a computer takes as many as it likes.
-func network(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return ""
-	}
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return ""
-	}
-	if ip = ip.Unmap().WithZone(""); ip.Is6() {
-		if p, err := ip.Prefix(64); err == nil {
-			return p.String()
-		}
-	}
-	return ip.String()
-}
+// network is what a request is counted by: the address that it comes from.
+func (d doors) network(r *http.Request) string { return origin.Network(d.proxies.Of(r)) }
 
 // limiter lets a key have some tries, and one more after each pause. It knows a
 // bounded number of keys: those that have all their tries need not be known,

@@ -103,11 +103,14 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-func open(t testing.TB, env storetest.Env) *site {
+func open(t testing.TB, env storetest.Env, more ...func(*Config)) *site {
 	t.Helper()
 	s := &site{env: env, store: env.Open(t), deeds: &deeds{}, log: &lines{}}
 	cfg := DefaultConfig()
 	cfg.Now, cfg.Refresh = env.Clock.Now, 20*time.Millisecond
+	for _, change := range more {
+		change(&cfg)
+	}
 	s.Handler = must(New(cfg, s.store, Deeds{s.deeds, s.deeds}, slog.New(slog.NewTextHandler(s.log, nil))))
 	s.update(t, func(tx *store.Tx) error {
 		for name, role := range map[string]store.Role{"ann": store.Operator, "ben": store.Viewer} {

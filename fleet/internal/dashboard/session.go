@@ -133,7 +133,7 @@ func (d *dashboard) login(w http.ResponseWriter, r *http.Request) error {
 	user, err := d.admit(r, name, r.PostForm.Get("password"))
 	var no *fault
 	if errors.As(err, &no) {
-		d.log.Warn("log-in refused", "name", clip(name, 64), "from", r.RemoteAddr, "why", no.text)
+		d.log.Warn("log-in refused", "name", clip(name, 64), "from", d.cfg.Proxies.Of(r), "why", no.text)
 		d.render(w, no.status, visit{}, page{name: "login", Title: "Log in", Data: loginData{Next: next, Name: clip(name, 64), Wrong: no.text}})
 		return nil
 	}
@@ -143,7 +143,7 @@ func (d *dashboard) login(w http.ResponseWriter, r *http.Request) error {
 	if err := d.begin(w, r, user); err != nil {
 		return err
 	}
-	d.log.Info("logged in", "name", user.Name, "role", user.Role, "from", r.RemoteAddr)
+	d.log.Info("logged in", "name", user.Name, "role", user.Role, "from", d.cfg.Proxies.Of(r))
 	http.Redirect(w, r, next, http.StatusSeeOther)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
 	"github.com/robot-platform/robot-ota/fleet/internal/store/storetest"
+	"github.com/robot-platform/robot-ota/internal/origin"
 )
 
 func TestLogin(t *testing.T) {
@@ -131,6 +133,37 @@ func TestSessionsExpire(t *testing.T) {
 			})
 		}
 	})
+}
+
+// Behind a proxy that is trusted each computer has its own tries, whatever it
+// says itself; through another one they are the proxy's.
+func TestLoginsBehindAProxyAreLimited(t *testing.T) {
+	s := open(t, storetest.SQLite(t), func(c *Config) { c.Proxies = origin.Proxies{netip.MustParsePrefix("10.0.0.7/32")} })
+	attempt := func(proxy, said, name, word string) int {
+		b := s.browser(t)
+		b.from = proxy
+		return b.do("POST", "/login", url.Values{"name": {name}, "password": {word}}, "X-Forwarded-For", said).Code
+	}
+	for i := range failures {
+		if got := attempt("10.0.0.7:1", fmt.Sprintf("198.51.100.%d, 192.0.2.9", i), fmt.Sprint("name", i), "guess"); got != http.StatusUnauthorized {
+			t.Fatalf("try %d: %d", i, got)
+		}
+	}
+	if got := attempt("10.0.0.7:2", "198.51.100.99, 192.0.2.9", "ann", secretWord); got != http.StatusTooManyRequests {
+		t.Errorf("one computer, and another that it makes up: %d", got)
+	}
+	if got := attempt("10.0.0.7:3", "192.0.2.10", "ann", secretWord); got != http.StatusSeeOther {
+		t.Errorf("another computer: %d", got)
+	}
+	if log := s.log.String(); !strings.Contains(log, "from=192.0.2.9 ") || strings.Contains(log, "from=10.0.0.7") {
+		t.Errorf("the log:\n%s", log)
+	}
+	for i := range failures {
+		attempt("10.0.0.8:1", fmt.Sprintf("192.0.2.%d", 20+i), fmt.Sprint("name", 20+i), "guess")
+	}
+	if got := attempt("10.0.0.8:1", "192.0.2.99", "ben", secretWord); got != http.StatusTooManyRequests {
+		t.Errorf("through a proxy that nobody trusts: %d", got)
+	}
 }
 
 // Few log-ins may fail on end, from an address or for a name, and time heals.

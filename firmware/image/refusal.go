@@ -56,6 +56,9 @@ func (e *Refused) Error() string {
 	return fmt.Sprintf("image refused (%s): %s", e.Code, e.Detail)
 }
 
+// Attack that the refusal withstands: see [RefusalCode.Attack].
+func (e *Refused) Attack() string { return e.Code.Attack() }
+
 // Final: the same image is refused again.
 func (*Refused) Final() bool { return true }
 

@@ -44,7 +44,17 @@ func (e *Engine) perform(ctx context.Context, m update.Memory, eff update.Effect
 		return
 	}
 	e.log.Warn("update step failed", "job", m.Job.ID, "state", m.Job.State, "effect", eff, "err", err)
-	out(update.EffectFailed{Code: code(err, m.Job.State), Text: err.Error(), Retry: mayRetry(err)})
+	out(update.EffectFailed{Code: code(err, m.Job.State), Text: text(err), Retry: mayRetry(err)})
+}
+
+// text of a failure, for people. Where it may be more than a mistake, it names
+// the attack that failed.
+func text(err error) string {
+	var a interface{ Attack() string }
+	if errors.As(err, &a) && a.Attack() != "" {
+		return err.Error() + " (possible attack: " + a.Attack() + ")"
+	}
+	return err.Error()
 }
 
 // A failure is an error that the engine itself finds.

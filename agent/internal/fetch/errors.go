@@ -25,6 +25,18 @@ func (e *RefusedError) Error() string { return e.text }
 // on this robot: file_refused, file_unreadable, no_image.
 func (e *RefusedError) Code() string { return e.code }
 
+// Attack that the refusal withstands, in the words of TUF; "" where the cause is
+// more likely a mistake.
+func (e *RefusedError) Attack() string {
+	switch e.code {
+	case "endless_data", "too_large", "size_unknown":
+		return "endless data"
+	case "size_mismatch":
+		return "mix-and-match"
+	}
+	return ""
+}
+
 // Final: it does not help to try again.
 func (*RefusedError) Final() bool { return true }
 
@@ -43,6 +55,9 @@ func (e *HashError) Error() string {
 
 // Code names the failure for machines.
 func (*HashError) Code() string { return "file_hash" }
+
+// Attack that it withstands.
+func (*HashError) Attack() string { return "mix-and-match" }
 
 // Final: it was tried again already where that could help.
 func (*HashError) Final() bool { return true }
@@ -103,6 +118,9 @@ type tooSlow struct {
 func (e *tooSlow) Error() string {
 	return fmt.Sprintf("only %d bytes came in %v, which is too slow", e.got, e.over)
 }
+
+// Attack that giving up on it withstands.
+func (*tooSlow) Attack() string { return "slow retrieval" }
 
 // An oddAnswer contradicts the request or itself. What is held is of no use
 // then: the file is asked for from its beginning.

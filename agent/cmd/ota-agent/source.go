@@ -6,6 +6,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/agent/internal/config"
 	"github.com/robot-platform/robot-ota/agent/internal/engine"
+	"github.com/robot-platform/robot-ota/agent/internal/fetch"
 	"github.com/robot-platform/robot-ota/agent/internal/hawkbit"
 	"github.com/robot-platform/robot-ota/agent/internal/httpguard"
 	"github.com/robot-platform/robot-ota/agent/internal/mqttlink"
@@ -15,11 +16,12 @@ import (
 )
 
 // source is the update server as configured.
-func (a agent) source(server *url.URL, http *httpguard.Client, board *robot.Board, m update.Memory, ring *keys) (engine.Source, error) {
+func (a agent) source(server *url.URL, http *httpguard.Client, board *robot.Board, m update.Memory, ring *keys, images *fetch.Client) (engine.Source, error) {
 	s, r := a.cfg.Server, a.cfg.Robot
 	if s.Source != config.SourceHawkbit {
 		return updateserver.New(updateserver.Config{
 			URL: server, RobotID: r.ID, SKU: r.SKU, Companion: r.CompanionVersion, MaxSize: int64(a.cfg.Download.MaxSize), Keyring: ring,
+			Kept: images.Kept, BadPatch: func(err error) { a.log.Warn("the whole image will be downloaded", "err", err) },
 		}, http), nil
 	}
 	return hawkbit.New(hawkbit.Config{

@@ -30,7 +30,7 @@ func TestSourceAsConfigured(t *testing.T) {
 		a := agent{cfg: config.Default(), log: slog.New(slog.DiscardHandler)}
 		a.cfg.StateDir = t.TempDir()
 		a.cfg.Server.Source, a.cfg.Server.Hawkbit.Auth = tt.source, tt.auth
-		s, err := a.source(&url.URL{Scheme: "https", Host: "h"}, nil, robot.NewBoard(), update.New(), nil)
+		s, err := a.source(&url.URL{Scheme: "https", Host: "h"}, nil, robot.NewBoard(), update.New(), nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

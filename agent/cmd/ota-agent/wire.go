@@ -142,7 +142,7 @@ func (a agent) ports(ctx context.Context, server *url.URL, http *httpguard.Clien
 		Dir: filepath.Join(a.cfg.StateDir, "images"), Keys: ring.Ring,
 		Files: a.cfg.Server.Files, Robot: image.Policy{Chip: id, SKU: a.cfg.Robot.SKU},
 		MaxSize: int64(a.cfg.Download.MaxSize), MinSpeed: int64(a.cfg.Download.MinSpeed),
-		Patience: a.cfg.Download.Patience.Std(), GiveUp: a.cfg.Download.GiveUp.Std(), OnRetry: hitch, Keep: a.cfg.Download.Keep,
+		Patience: a.cfg.Download.Patience.Std(), GiveUp: a.cfg.Download.GiveUp.Std(), OnRetry: hitch, Keep: a.cfg.Download.Keep, Patches: a.cfg.Download.Patches,
 	}, http, a.log)
 	if err != nil {
 		return none, err
@@ -160,7 +160,7 @@ func (a agent) ports(ctx context.Context, server *url.URL, http *httpguard.Clien
 			a.log.Error("the owner of the serial line, which a crashed agent left stopped, could not be started", "err", err)
 		}
 	}
-	source, err := a.source(server, http, board, m, ring)
+	source, err := a.source(server, http, board, m, ring, images)
 	if err != nil {
 		return none, err
 	}

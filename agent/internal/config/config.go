@@ -80,6 +80,7 @@ type Download struct {
 	Patience Duration `yaml:"patience"`  // slower than that for so long: start over, 1 s - 10 min
 	GiveUp   Duration `yaml:"give_up"`   // without a new byte for so long: fail, 1 s - 7 days
 	Keep     int      `yaml:"keep"`      // verified images that stay in the store, 1-100
+	Patches  bool     `yaml:"patches"`   // rebuild images from those in the store where the server offers a patch
 }
 
 // Serial is the line to the ESP32.
@@ -237,7 +238,7 @@ func Default() Config {
 		Server:        Server{URL: "https://updates.robot-platform.org", Source: SourceOwn, Hawkbit: defaultHawkbit(), CheckEvery: Duration(6 * time.Hour)},
 		Download: Download{
 			MaxSize: maxDownload, MinSpeed: 1 << 10,
-			Patience: Duration(30 * time.Second), GiveUp: Duration(time.Hour), Keep: 2,
+			Patience: Duration(30 * time.Second), GiveUp: Duration(time.Hour), Keep: 2, Patches: true,
 		},
 		Trust: defaultTrust(),
 		Serial: Serial{

@@ -48,9 +48,9 @@ type slowImages struct {
 	download func()
 }
 
-func (i slowImages) Download(ctx context.Context, o update.Offer, progress func(done, total int64)) (string, int64, error) {
+func (i slowImages) Fetch(ctx context.Context, o update.Offer, progress func(done, total int64)) (update.Fetched, error) {
 	i.download()
-	return i.rig.Download(ctx, o, progress)
+	return i.rig.Fetch(ctx, o, progress)
 }
 
 // enliven runs f with an engine over these ports, in fake time. Until the test

@@ -148,11 +148,11 @@ func (e *Engine) notAgain(m update.Memory, v compat.Version) error {
 }
 
 func (e *Engine) download(ctx context.Context, m update.Memory, out emit) error {
-	sum, size, err := e.ports.Images.Download(ctx, m.Job.Offer, e.transfer)
+	got, err := e.ports.Images.Fetch(ctx, m.Job.Offer, e.transfer)
 	if err != nil {
 		return err
 	}
-	out(update.Fetched{SHA256: sum, Size: size})
+	out(got)
 	return nil
 }
 

@@ -19,8 +19,9 @@ type Source interface {
 
 // Images fetches and proves signed images.
 type Images interface {
-	// Download fetches the offered file, going on with what is there of it.
-	Download(ctx context.Context, o update.Offer, progress func(done, total int64)) (sha256 string, size int64, err error)
+	// Fetch downloads the offered file, going on with what is there of it, or
+	// rebuilds it from the offered patch.
+	Fetch(ctx context.Context, o update.Offer, progress func(done, total int64)) (update.Fetched, error)
 	// Verify proves the downloaded or stored file with that digest; what it
 	// returns is the bytes it looked at.
 	Verify(ctx context.Context, sha256 string, p image.Policy) (image.Verified, error)

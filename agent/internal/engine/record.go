@@ -56,7 +56,7 @@ func (e *Engine) finished(j update.Job, effects []update.Effect, now time.Time) 
 	}
 	return []update.Record{{
 		JobID: j.ID, Kind: j.Kind, Origin: j.Request.Origin, Outcome: outcome, From: from, To: j.To,
-		Image: j.Image, URL: j.Offer.URL, Started: j.Started, Ended: now, Failure: j.Failure,
+		Image: j.Image, URL: j.Offer.URL, Downloaded: j.Downloaded, Patched: j.Patched, Started: j.Started, Ended: now, Failure: j.Failure,
 		Evidence: slices.Clone(j.Evidence), Durations: slices.Clone(e.spent),
 		AwaySeconds: j.AwaySeconds,
 	}}

@@ -319,12 +319,13 @@ func (r *rig) Check(ctx context.Context, running compat.Version) (update.Offer, 
 	return update.Offer{URL: "https://u/i", Version: compat.Version{Minor: 2, Patch: 1}}, !r.nothing, nil
 }
 
-func (r *rig) Download(ctx context.Context, _ update.Offer, progress func(done, total int64)) (string, int64, error) {
+func (r *rig) Fetch(ctx context.Context, _ update.Offer, progress func(done, total int64)) (update.Fetched, error) {
 	if err := r.op(ctx, "download"); err != nil {
-		return "", 0, err
+		return update.Fetched{}, err
 	}
-	progress(int64(len(r.file)), int64(len(r.file)))
-	return "feed", int64(len(r.file)), nil
+	n := int64(len(r.file))
+	progress(n, n)
+	return update.Fetched{SHA256: "feed", Size: n, Downloaded: n}, nil
 }
 
 func (r *rig) Verify(ctx context.Context, _ string, p image.Policy) (image.Verified, error) {

@@ -132,6 +132,8 @@ func (e *Engine) status() update.Status {
 		Progress: b.progress.fraction, BytesDone: b.progress.done, BytesTotal: b.progress.total, Rate: b.progress.rate,
 		Reasons: slices.Clone(b.reasons), Failure: j.Failure, Held: b.mem.Held || b.mem.Loader,
 	}
+	// A patch is smaller than its image, so its size tells it.
+	s.Patch = j.State == update.Downloading && s.BytesTotal > 0 && s.BytesTotal == j.Offer.Patch.Size
 	s.Message = message(j, s, b.note)
 	return s
 }
@@ -176,6 +178,9 @@ func sentence(j update.Job, s update.Status) string {
 	case update.Checking:
 		return "looking for what to install"
 	case update.Downloading:
+		if s.Patch {
+			return "downloading a patch, " + j.Offer.Patch.URL
+		}
 		return "downloading " + j.Offer.URL
 	case update.Verifying:
 		return "verifying the image"

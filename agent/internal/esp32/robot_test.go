@@ -152,8 +152,8 @@ func (f *files) Check(context.Context, compat.Version) (update.Offer, bool, erro
 	return update.Offer{}, false, nil
 }
 
-func (f *files) Download(context.Context, update.Offer, func(done, total int64)) (string, int64, error) {
-	return "f00d", int64(len(f.signed)), nil
+func (f *files) Fetch(context.Context, update.Offer, func(done, total int64)) (update.Fetched, error) {
+	return update.Fetched{SHA256: "f00d", Size: int64(len(f.signed))}, nil
 }
 
 func (f *files) Verify(_ context.Context, _ string, p image.Policy) (image.Verified, error) {

@@ -92,6 +92,7 @@ func (c *Client) take(ctx context.Context, end context.CancelCauseFunc, resp *ht
 		}
 		if n > 0 {
 			left -= int64(n)
+			c.received += int64(n)
 			speed.got.Add(int64(n))
 			if _, err := p.Write(buf[:n]); err != nil {
 				return err

@@ -18,7 +18,7 @@ import (
 )
 
 // Offer is where an image is to be had, and what it is said to be. Of it only
-// URL, SHA256 and Size count here.
+// URL, SHA256, Size and Patch count here.
 type Offer = update.Offer
 
 // HTTP sends requests to hosts that may be asked, and to no others.
@@ -51,6 +51,8 @@ type Config struct {
 	OnRetry func(err error, wait time.Duration)
 	// Keep is how many verified images stay in the store; 0: 2.
 	Keep int
+	// Patches lets images be rebuilt from those in the store, see Fetch.
+	Patches bool
 	// Disk is where the store lies.
 	Disk disk.Disk
 }
@@ -86,6 +88,9 @@ type Client struct {
 	store *store
 	sleep func(context.Context, time.Duration) error // sleep, but for tests
 	turn  sync.Mutex
+	// received counts the bytes of the file that is fetched, those of it that an
+	// earlier life has received included.
+	received int64
 }
 
 // New prepares the store.
@@ -106,6 +111,10 @@ func New(cfg Config, h HTTP, log *slog.Logger) (*Client, error) {
 func (c *Client) Download(ctx context.Context, o Offer, progress func(done, total int64)) (sha string, size int64, err error) {
 	c.turn.Lock()
 	defer c.turn.Unlock()
+	return c.download(ctx, o, progress)
+}
+
+func (c *Client) download(ctx context.Context, o Offer, progress func(done, total int64)) (sha string, size int64, err error) {
 	if err := c.check(o); err != nil {
 		return "", 0, err
 	}
@@ -131,7 +140,8 @@ func (c *Client) Download(ctx context.Context, o Offer, progress func(done, tota
 	if err := c.store.room(max(o.Size, p.m.Size) - p.n); err != nil {
 		return "", 0, errors.Join(err, p.discard())
 	}
-	if err := c.fetchAll(ctx, o, p, progress); err != nil {
+	c.received += p.n
+	if err := c.fetchAll(ctx, o, p, newBudget(c.cfg.GiveUp, p.n, time.Now()), progress); err != nil {
 		return "", 0, c.abandon(p, err)
 	}
 	return p.digest(), p.n, p.finish()
@@ -166,8 +176,7 @@ func key(o Offer) string {
 }
 
 // fetchAll tries until the whole file is held and has the offered SHA-256.
-func (c *Client) fetchAll(ctx context.Context, o Offer, p *partial, progress func(done, total int64)) error {
-	b := newBudget(c.cfg.GiveUp, p.n, time.Now())
+func (c *Client) fetchAll(ctx context.Context, o Offer, p *partial, b *budget, progress func(done, total int64)) error {
 	again := true
 	for {
 		err := c.attempt(ctx, o, p, progress)
@@ -175,7 +184,7 @@ func (c *Client) fetchAll(ctx context.Context, o Offer, p *partial, progress fun
 		case err == nil && p.complete():
 			got := p.digest()
 			if o.SHA256 == "" || got == o.SHA256 {
-				c.log.Info("image downloaded", "sha256", got, "bytes", p.n, "pieces", p.pieces)
+				c.log.Info("downloaded", "sha256", got, "bytes", p.n, "pieces", p.pieces)
 				return nil
 			}
 			err = &HashError{Want: o.SHA256, Got: got}

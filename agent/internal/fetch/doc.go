@@ -9,6 +9,7 @@
 // A file's way through the store, a directory of mode 0700:
 //
 //	<key>.part, <key>.meta   being downloaded; key: the SHA-256, or of the URL
+//	<sha256>.rebuild         being made from an image in the store and a patch
 //	<sha256>.unverified      complete, synced, of that SHA-256
 //	<sha256>.img             image.Verify has accepted these very bytes
 //
@@ -19,6 +20,13 @@
 // with If-Range; without an ETag only where the offer names the SHA-256 that
 // the whole must have. A whole of several pieces that has another SHA-256 than
 // the offer's is fetched once more in one piece before it is refused.
+//
+// Patches. An offer may name a patch from an image that the store keeps. It is
+// downloaded like a file, and what it makes is written aside and becomes
+// <sha256>.unverified only if it has the SHA-256 of the offered file: from there
+// on nobody can tell how it came. A patch that is missing, late, larger than what
+// is missing of the whole, for another base or another result, broken or a bomb
+// costs its own bytes, and the whole file is downloaded.
 //
 // Files of this robot (file:// URLs, for a hall without a network) go the same
 // way: copied into the store, verified there. Who names one is trusted no more

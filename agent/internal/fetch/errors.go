@@ -21,8 +21,8 @@ type RefusedError struct {
 func (e *RefusedError) Error() string { return e.text }
 
 // Code names the refusal for machines: url_refused, bad_offer, too_large,
-// size_mismatch, size_unknown, endless_data, encoded, unsafe_store; of files
-// on this robot: file_refused, file_unreadable, no_image.
+// size_mismatch, size_unknown, endless_data, encoded, unsafe_store, bad_patch;
+// of files on this robot: file_refused, file_unreadable, no_image.
 func (e *RefusedError) Code() string { return e.code }
 
 // Attack that the refusal withstands, in the words of TUF; "" where the cause is

@@ -32,6 +32,7 @@ type budget struct {
 	giveUp time.Duration
 	waits  backoff.ExponentialBackOff
 
+	limit int // of tries in a row without progress
 	tries int
 	mark  int64 // bytes held when the tries were last counted anew
 	most  int64 // bytes ever held
@@ -40,7 +41,7 @@ type budget struct {
 
 func newBudget(giveUp time.Duration, held int64, now time.Time) *budget {
 	return &budget{
-		giveUp: giveUp, mark: held, most: held, since: now,
+		giveUp: giveUp, limit: maxTries, mark: held, most: held, since: now,
 		waits: backoff.ExponentialBackOff{InitialInterval: firstWait, RandomizationFactor: jitter, Multiplier: 2, MaxInterval: longest},
 	}
 }
@@ -58,7 +59,7 @@ func (b *budget) next(held int64, cause error, now time.Time) (time.Duration, er
 	b.tries++
 	wait := max(b.waits.NextBackOff(), retryAfter(cause))
 	idle := now.Sub(b.since)
-	if b.tries >= maxTries || idle+wait > b.giveUp {
+	if b.tries >= b.limit || idle+wait > b.giveUp {
 		return 0, &GaveUpError{Tries: b.tries, For: idle, Cause: cause}
 	}
 	return wait, nil

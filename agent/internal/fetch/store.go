@@ -23,6 +23,7 @@ const (
 	metaEnd       = ".meta"
 	unverifiedEnd = ".unverified"
 	imageEnd      = ".img"
+	rebuildEnd    = ".rebuild"
 )
 
 // unsafeStore is the code of refusals because of planted files.
@@ -156,8 +157,9 @@ func (s *store) images() []string {
 	return names
 }
 
-// sweep removes what other downloads left unfinished: one goes on at a time.
-func (s *store) sweep(key string) error {
+// sweep removes what other downloads than those of the keys left unfinished: one
+// goes on at a time. What was half rebuilt is of no use to anybody.
+func (s *store) sweep(keys ...string) error {
 	entries, err := s.disk.ReadDir(s.dir)
 	if err != nil {
 		return fmt.Errorf("image store: %w", err)
@@ -166,7 +168,7 @@ func (s *store) sweep(key string) error {
 		name := e.Name()
 		stem, end := strings.TrimSuffix(name, filepath.Ext(name)), filepath.Ext(name)
 		unfinished := end == partEnd || end == metaEnd || end == unverifiedEnd
-		if unfinished && stem != key || strings.HasPrefix(name, ".") { // the latter: half-written meta files
+		if unfinished && !slices.Contains(keys, stem) || end == rebuildEnd || strings.HasPrefix(name, ".") { // the latter: half-written meta files
 			if err := s.disk.RemoveAll(s.path(name)); err != nil {
 				return fmt.Errorf("image store: %w", err)
 			}

@@ -49,10 +49,15 @@ type Event struct {
 	To      update.State  `json:"to,omitempty"`
 	Cause   string        `json:"cause,omitempty"` // what led from one to the other
 	// Running is what the chip held before the job, Target what it is to hold.
-	Running  update.Installed   `json:"running,omitzero"`
-	Target   compat.Version     `json:"target,omitzero"`
-	Slot     string             `json:"slot,omitempty"`
-	AppHash  string             `json:"app_sha256,omitempty"`
+	Running update.Installed `json:"running,omitzero"`
+	Target  compat.Version   `json:"target,omitzero"`
+	Slot    string           `json:"slot,omitempty"`
+	AppHash string           `json:"app_sha256,omitempty"`
+	// Downloaded bytes of the image, and Patched: it was rebuilt from one that
+	// the robot kept.
+	Downloaded int64 `json:"downloaded_bytes,omitempty"`
+	Patched    bool  `json:"patched,omitempty"`
+
 	Reasons  []preflight.Reason `json:"reasons,omitempty"`
 	Evidence []string           `json:"evidence,omitempty"`
 }
@@ -86,7 +91,7 @@ func transition(before, after update.Job, cause string, now time.Time) (Event, b
 	e := Event{
 		At: now, Kind: KindTransition, JobID: after.ID, Command: after.Request.Command, JobKind: after.Kind, Origin: after.Request.Origin,
 		From: before.State, To: after.State, Cause: cause, Running: after.From, Target: after.Image.Version, Slot: after.To,
-		AppHash: after.Image.AppSHA256, Reasons: after.Reasons,
+		AppHash: after.Image.AppSHA256, Downloaded: after.Downloaded, Patched: after.Patched, Reasons: after.Reasons,
 	}
 	if e.Target.IsZero() {
 		e.Target = after.Offer.Version

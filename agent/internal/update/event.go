@@ -34,6 +34,10 @@ type (
 	Fetched struct {
 		SHA256 string
 		Size   int64
+		// Downloaded bytes, what of them is the image's and what of a patch;
+		// Patched: the image was rebuilt from one on the robot.
+		Downloaded int64
+		Patched    bool
 	}
 	// Proven: the image is genuine and fits.
 	Proven struct{ Image Image }

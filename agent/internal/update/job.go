@@ -102,6 +102,16 @@ type Offer struct {
 	// Forced: the fleet's operator wants it at once. It may pass the robot's
 	// own maintenance window, and no other gate.
 	Forced bool `json:"forced,omitempty"`
+	// Patch makes the image of one that the robot keeps; zero: there is none.
+	Patch Patch `json:"patch,omitzero"`
+}
+
+// Patch is where a patch is to be had, and what it is said to be.
+type Patch struct {
+	URL    string `json:"url"`
+	SHA256 string `json:"sha256"`      // of the patch
+	Size   int64  `json:"size"`        // bytes of the patch
+	From   string `json:"from_sha256"` // of the signed file that it starts from
 }
 
 // Image is what verification proved of the file.
@@ -136,7 +146,11 @@ type Job struct {
 	Since   time.Time `json:"since,omitzero"`   // in this state
 	Started time.Time `json:"started,omitzero"` // of the job
 	Offer   Offer     `json:"offer,omitzero"`
-	Image   Image     `json:"image,omitzero"`
+	// Downloaded bytes of the image, and Patched: it was rebuilt from one that
+	// the robot kept.
+	Downloaded int64 `json:"downloaded_bytes,omitempty"`
+	Patched    bool  `json:"patched,omitempty"`
+	Image      Image `json:"image,omitzero"`
 	// From is the firmware that ran before, To the slot it goes to: both as
 	// read from the chip.
 	From Installed `json:"from,omitzero"`

@@ -49,7 +49,7 @@ func road() []struct {
 	}{
 		{asked, Checking, []Effect{DoCheck}},
 		{Resolved{Offer{URL: "https://u/i"}}, Downloading, []Effect{DoDownload}},
-		{Fetched{"f1", 5000}, Verifying, []Effect{DoVerify}},
+		{Fetched{SHA256: "f1", Size: 5000, Downloaded: 700, Patched: true}, Verifying, []Effect{DoVerify}},
 		{proven, Waiting, []Effect{DoAskGates}},
 		{Blocked{[]preflight.Reason{{Code: preflight.BatteryLow}}}, Waiting, nil},
 		{Clear{}, Handover, []Effect{DoTakeLine}},

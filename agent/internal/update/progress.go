@@ -46,6 +46,7 @@ func (s *step) prepare(ev Event) error {
 			return s.unexpected(ev)
 		}
 		j.Offer.SHA256, j.Offer.Size = e.SHA256, e.Size
+		j.Downloaded, j.Patched = e.Downloaded, e.Patched
 		s.enter(Verifying, DoVerify)
 	case Proven:
 		if j.State != Verifying {

@@ -4,14 +4,18 @@ import "time"
 
 // Record is one line of the history: a job that has ended.
 type Record struct {
-	JobID     string     `json:"job_id"`
-	Kind      Kind       `json:"kind"`
-	Origin    Origin     `json:"origin"`
-	Outcome   State      `json:"outcome"` // confirmed, failed, rolled_back
-	From      Installed  `json:"from,omitzero"`
-	To        string     `json:"to,omitempty"`
-	Image     Image      `json:"image,omitzero"`
-	URL       string     `json:"url,omitempty"`
+	JobID   string    `json:"job_id"`
+	Kind    Kind      `json:"kind"`
+	Origin  Origin    `json:"origin"`
+	Outcome State     `json:"outcome"` // confirmed, failed, rolled_back
+	From    Installed `json:"from,omitzero"`
+	To      string    `json:"to,omitempty"`
+	Image   Image     `json:"image,omitzero"`
+	URL     string    `json:"url,omitempty"`
+	// Downloaded bytes, and Patched: the image was rebuilt from one on the robot.
+	Downloaded int64 `json:"downloaded_bytes,omitempty"`
+	Patched    bool  `json:"patched,omitempty"`
+
 	Started   time.Time  `json:"started"`
 	Ended     time.Time  `json:"ended"`
 	Failure   *Failure   `json:"failure,omitempty"`

@@ -26,6 +26,8 @@ type Status struct {
 	BytesDone  int64   `json:"bytes_done,omitempty"`
 	BytesTotal int64   `json:"bytes_total,omitempty"`
 	Rate       float64 `json:"rate,omitempty"` // bytes a second
+	// Patch: what is downloaded is a patch.
+	Patch bool `json:"patch,omitempty"`
 	// Reasons that hold the update back while it waits, or a roll-back while the
 	// robot moves.
 	Reasons []preflight.Reason `json:"reasons,omitempty"`

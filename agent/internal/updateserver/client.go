@@ -32,7 +32,16 @@ type Config struct {
 	MaxSize   int64 // largest signed file that is taken, in bytes; 0: what an image can have
 	// Keyring hears of the server's keyring document; nil: nobody does.
 	Keyring Keyring
+	// Kept lists the SHA-256 of signed files from which the server may offer
+	// patches; nil: it offers none.
+	Kept func() []string
+	// BadPatch hears of an offered patch that is not taken; the offer is, without
+	// it. nil: nobody does.
+	BadPatch func(error)
 }
+
+// maxKept is how many of them the server is told.
+const maxKept = 4
 
 const (
 	timeout = time.Minute // for one question and its answer
@@ -112,6 +121,10 @@ func (c *Client) request(ctx context.Context, running compat.Version) (*http.Req
 	if !c.cfg.Companion.IsZero() {
 		q.Set("companion", c.cfg.Companion.String())
 	}
+	if c.cfg.Kept != nil {
+		kept := c.cfg.Kept()
+		q["from"] = kept[:min(len(kept), maxKept)]
+	}
 	u.RawQuery = q.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
@@ -147,5 +160,27 @@ func (c *Client) read(ctx context.Context, resp *http.Response) (update.Offer, e
 	if err := c.http.Allow(u); err != nil {
 		return update.Offer{}, badAnswer("%v", err)
 	}
+	if o.Patch, err = c.patch(body, o); err != nil && c.cfg.BadPatch != nil {
+		c.cfg.BadPatch(err)
+	}
 	return o, nil
+}
+
+// patch gives the patch that an answer offers along with o; zero: none.
+func (c *Client) patch(body []byte, o update.Offer) (update.Patch, error) {
+	if c.cfg.Kept == nil {
+		return update.Patch{}, nil // nobody asked for one
+	}
+	p, err := parsePatch(body, o)
+	if err != nil || p == (update.Patch{}) {
+		return update.Patch{}, err
+	}
+	u, err := url.Parse(p.URL)
+	if err != nil {
+		return update.Patch{}, badAnswer("its patch's url cannot be read")
+	}
+	if err := c.http.Allow(u); err != nil {
+		return update.Patch{}, badAnswer("its patch: %v", err)
+	}
+	return p, nil
 }

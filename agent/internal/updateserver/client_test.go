@@ -287,6 +287,12 @@ func FuzzOffer(f *testing.F) {
 	f.Add(b)
 	f.Add([]byte(`{"version":"0.2.1","version":"0.2.2"}`))
 	f.Add([]byte(`{"size":9223372036854775808}`))
+	withPatch := good()
+	withPatch["patch"] = goodPatch()
+	if b, err = json.Marshal(withPatch); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		const most = 1 << 24
 		o, err := parseOffer(b, most)
@@ -295,6 +301,10 @@ func FuzzOffer(f *testing.F) {
 		}
 		if o.Version.IsZero() || o.Size <= 0 || o.Size > most || len(o.SHA256) != 64 || o.URL == "" || len(o.URL) > maxURL || strings.ContainsAny(o.URL+o.Release, "\r\n\x00") {
 			t.Errorf("%q: %+v", b, o)
+		}
+		p, err := parsePatch(b, o)
+		if err == nil && p != (update.Patch{}) && (p.Size <= 0 || p.Size >= o.Size || len(p.SHA256) != 64 || len(p.From) != 64 || p.URL == "" || strings.ContainsAny(p.URL, "\r\n\x00")) {
+			t.Errorf("%q: %+v", b, p)
 		}
 	})
 }

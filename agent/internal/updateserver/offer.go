@@ -75,4 +75,42 @@ func checkOffer(o update.Offer, maxSize int64) error {
 	return nil
 }
 
+// parsePatch reads the field patch of such a body, zero where there is none:
+// url, sha256, size and from_sha256. A patch that is no smaller than its image
+// is refused as well.
+func parsePatch(body []byte, of update.Offer) (update.Patch, error) {
+	fields, err := strictjson.Object(body)
+	raw, ok := fields["patch"]
+	if err != nil || !ok {
+		return update.Patch{}, nil //nolint:nilerr // parseOffer has told
+	}
+	if fields, err = strictjson.Object(raw); err != nil {
+		return update.Patch{}, badAnswer("its patch: %v", err)
+	}
+	var p update.Patch
+	for _, f := range []struct {
+		name string
+		to   any
+	}{{"url", &p.URL}, {"sha256", &p.SHA256}, {"size", &p.Size}, {"from_sha256", &p.From}} {
+		raw, ok := fields[f.name]
+		if !ok || string(raw) == "null" {
+			return update.Patch{}, badAnswer("its patch has no %q", f.name)
+		}
+		if err := json.Unmarshal(raw, f.to); err != nil {
+			return update.Patch{}, badAnswer("%q of its patch cannot be read: %v", f.name, err)
+		}
+	}
+	switch {
+	case p.URL == "" || len(p.URL) > maxURL || strings.ContainsFunc(p.URL, odd):
+		return update.Patch{}, badAnswer("the url of its patch is no URL of 1 to %d printable characters", maxURL)
+	case len(p.SHA256) != 64 || strings.Trim(p.SHA256, "0123456789abcdef") != "":
+		return update.Patch{}, badAnswer("sha256 of its patch is not 64 lower-case hex digits")
+	case len(p.From) != 64 || strings.Trim(p.From, "0123456789abcdef") != "":
+		return update.Patch{}, badAnswer("from_sha256 of its patch is not 64 lower-case hex digits")
+	case p.Size <= 0 || p.Size >= of.Size:
+		return update.Patch{}, badAnswer("its patch has %d bytes, the image %d", p.Size, of.Size)
+	}
+	return p, nil
+}
+
 func odd(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }

@@ -8,6 +8,7 @@
 //	ota-sign inspect file
 //	ota-sign keyring create --version 1 --add new.der --key old-key.pem --output keyring-1.json
 //	ota-sign keyring sign|inspect|verify …
+//	ota-sign tuf init|rotate|sign|verify|inspect …
 //
 // Called as sign_firmware it is `ota-sign sign`.
 //
@@ -45,13 +46,13 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	root := &cobra.Command{
 		Use:           "ota-sign",
-		Short:         "Sign, verify and inspect firmware images and keyrings",
+		Short:         "Sign, verify and inspect firmware images, keyrings and release metadata",
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(keygenCommand(), signCommand(), verifyCommand(), inspectCommand(), keyringCommand())
+	root.AddCommand(keygenCommand(), signCommand(), verifyCommand(), inspectCommand(), keyringCommand(), tufCommand())
 	withManual(root).SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -13,6 +13,7 @@
 //	ota-fleet key      add|list|revoke --data DIR …
 //	ota-fleet key      compromise start|status|except|done --data DIR … [KEY]
 //	ota-fleet keyring  --data DIR --key pub.der keyring.json
+//	ota-fleet metadata import|draft|show --data DIR …
 //	ota-fleet db       migrate|check|backup --data DIR …
 //	ota-fleet simulate [--robots N] [--speed X] …
 //	ota-fleet dev-cert --dir DIR [--host localhost,127.0.0.1] [--robot ID] [--broker HOST]
@@ -64,7 +65,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(serveCommand(), publishCommand(), listCommand(), withdrawCommand(), rolloutCommand(), haltCommand(), rollbackCommand(), incidentCommand(), //nolint:contextcheck // cobra carries it
-		robotCommand(), userCommand(), keyCommand(), keyringCommand(), dbCommand(), simulateCommand(), devCertCommand()) //nolint:contextcheck // the same
+		robotCommand(), userCommand(), keyCommand(), keyringCommand(), metadataCommand(), dbCommand(), simulateCommand(), devCertCommand()) //nolint:contextcheck // the same
 	withManual(root).SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -46,8 +46,9 @@ func TestMain(m *testing.M) {
 			defer stop()
 			os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 		},
-		"says":  says,
-		"holds": holds,
+		"says":    says,
+		"holds":   holds,
+		"tufsign": tufsign,
 		// damage DIR: each file in it has one byte afterwards.
 		"damage": func() {
 			files, _ := filepath.Glob(filepath.Join(os.Args[1], "*"))
@@ -107,7 +108,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("COLUMNS", "200")
-			return makeImages(env.WorkDir)
+			return errors.Join(makeImages(env.WorkDir), makeMetadata(env.WorkDir))
 		},
 	})
 }

@@ -45,7 +45,7 @@ once. Published again with --stable a release becomes stable.`,
 			for _, r := range fresh {
 				fmt.Fprintf(cmd.OutOrStdout(), "published %s (%s): %d bytes, SHA-256 %s, signed by %s\n", r.Name, r.Status, r.Size, r.SHA256, r.Key)
 			}
-			return nil
+			return tellUnlisted(cmd.Context(), cmd.OutOrStdout(), s, fresh)
 		}),
 	}
 	at.flags(cmd)

@@ -18,6 +18,7 @@ import (
 	"github.com/robot-platform/robot-ota/fleet/internal/certs"
 	"github.com/robot-platform/robot-ota/fleet/internal/dashboard"
 	"github.com/robot-platform/robot-ota/fleet/internal/ingest"
+	"github.com/robot-platform/robot-ota/fleet/internal/metadata"
 	"github.com/robot-platform/robot-ota/fleet/internal/metrics"
 	"github.com/robot-platform/robot-ota/fleet/internal/mqttfleet"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
@@ -47,6 +48,7 @@ type serveOptions struct {
 	people                         people
 	leading                        leading
 	broker                         broker
+	signing                        signing
 }
 
 func serveCommand() *cobra.Command {
@@ -62,6 +64,9 @@ A robot says who it is by a bearer token (ota-fleet robot add) or by a client
 certificate (--client-ca). With --identity optional, for a laboratory only, others
 are answered as well: they get what is stable, and are counted by their address;
 and robots that are heard of for the first time are registered.
+
+With --online-key robots can be sure that what they are told is the newest: see
+ota-fleet metadata.
 
 With --mqtt-url what robots publish is taken in, and commands reach them in
 seconds; without it robots report over HTTPS, and hear of releases when they ask.
@@ -86,6 +91,7 @@ Several servers may share one PostgreSQL (--db) and one folder of artifacts.`,
 	o.people.flags(cmd)
 	o.leading.flags(cmd)
 	o.broker.flags(cmd)
+	o.signing.flags(cmd)
 	need(cmd, "tls-cert", "tls-key")
 	return cmd
 }
@@ -113,6 +119,13 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) (err e
 		return err
 	}
 	take := ingest.New(ingest.Config{Adopt: cfg.Identity == api.IdentityOptional, Now: time.Now, Metrics: m}, s, log)
+	keeper, err := o.signing.keeper(s, log)
+	if err != nil {
+		return err
+	}
+	if err := keeper.Renew(ctx); err != nil && !errors.Is(err, metadata.ErrNotSetUp) { // before anybody asks
+		return fmt.Errorf("release metadata: %w", err)
+	}
 	var line *mqttfleet.Link
 	if o.broker.given() {
 		if line, err = o.broker.link(s, take, m, log); err != nil {
@@ -137,12 +150,13 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) (err e
 	also.Go(func() { prune(ctx, s, log) })
 	also.Go(func() { missRobots(ctx, s, log) })
 	also.Go(func() { followIncidents(ctx, s, log) })
+	also.Go(func() { keeper.Run(ctx) })
 	also.Go(func() { o.leading.lookAfterRollouts(ctx, s, log) })
 	if line != nil {
 		also.Go(func() { talk(ctx, line, s, log) })
 	}
 	back := api.FromStore(s)
-	back.Reports, back.Metrics = take, m
+	back.Reports, back.Metrics, back.Metadata = take, m, documents{s}
 	if err := answer(ctx, server(api.New(cfg, back, log), pair.Config(), log), l, log); err != nil {
 		return err
 	}

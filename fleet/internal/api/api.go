@@ -6,6 +6,7 @@
 //	POST /v1/report                                    what a robot without MQTT says of itself
 //	GET  /v1/manifest                                  the latest stable release of each SKU
 //	GET  /v1/keyring[?after=VERSION]                   the newest keyring document, or the one that comes after a version
+//	GET  /v1/tuf/{document}                            release metadata: timestamp.json, N.snapshot.json, N.targets.json, N.root.json
 //	GET  /v1/openapi.yaml, /healthz, /readyz
 //
 // Where there is a keyring document, answers to checks name the newest version
@@ -16,8 +17,8 @@
 // Parties. A robot is who its client certificate or its bearer token says, and
 // never who its query says. With [IdentityRequired] nobody else is told what to
 // install and gets images; without it, in a laboratory, others get what is
-// stable and are counted by their address. Manifest and keyring are for
-// everybody: neither is secret, and a robot that lost its token still has to
+// stable and are counted by their address. Manifest, keyring and release metadata
+// are for everybody: none is secret, and a robot that lost its token still has to
 // hear of a stolen key.
 //
 // Trust. Robots trust the images' signatures, not this server, and this server
@@ -28,7 +29,9 @@
 // Caches. An artifact never changes, but may be withdrawn: caches that are
 // shared ask again after a minute, and pass the refusal on. The manifest may be
 // a minute old (where the server knows its public address). An answer to a
-// check is for one robot at one time: no cache may keep it.
+// check is for one robot at one time: no cache may keep it. Release metadata is
+// made for caches: what has its version in its name never changes, and of the
+// timestamp they ask each time whether it is still the newest.
 package api
 
 import (
@@ -82,6 +85,12 @@ type Keyrings interface {
 	KeyringVersion(ctx context.Context) (uint64, error)
 }
 
+// Metadata holds release metadata. It hands on what others have signed.
+type Metadata interface {
+	// Document of that name; fs.ErrNotExist: there is none.
+	Document(ctx context.Context, name string) ([]byte, error)
+}
+
 // Reports takes what a robot says of itself. An error with a method
 // Refusal() string is about the report: the robot is told that text.
 type Reports interface {
@@ -98,13 +107,15 @@ type Metrics interface {
 	Request(route, method string, status int, bytes int64, took time.Duration)
 }
 
-// Backends are what the interface stands before. Reports and Metrics may be nil.
+// Backends are what the interface stands before. Metadata,
+// Reports and Metrics may be nil.
 type Backends struct {
 	Offers    Offers
 	Artifacts Artifacts
 	Downloads Downloads
 	Robots    Robots
 	Keyrings  Keyrings
+	Metadata  Metadata
 	Health    Health
 	Reports   Reports
 	Metrics   Metrics
@@ -155,6 +166,7 @@ func New(cfg Config, b Backends, log *slog.Logger) http.Handler {
 		"/v1/manifest":           a.manifest,
 		"/v1/artifacts/{sha256}": a.artifact,
 		"/v1/keyring":            a.keyring,
+		"/v1/tuf/{document}":     a.metadata,
 		"/v1/openapi.yaml":       description,
 		"/healthz":               healthz,
 		"/readyz":                a.readyz,

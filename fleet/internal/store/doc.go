@@ -50,6 +50,7 @@
 //
 //	releases    Publish, Release(s), ReleaseNamed, Offered, SetStatus; Artifact, OpenArtifact
 //	keys        AddKey, RevokeKey, Key(s), Trusted; AddKeyring, Keyrings
+//	metadata    Metadata, NewestMetadata, AddMetadata
 //	robots      AddRobot, EnsureRobot, SaveRobot, RemoveRobot, SetToken; Robot(s), EachRobot, RobotWithToken, RobotWithCertificate
 //	            SetState, Silence, NoteCheck; AddEvent, Events; SaveUpdate, UpdateOf, EachUpdate
 //	health      AddHealth, EachHour, SetLedger, Ledger

@@ -114,7 +114,7 @@ func TestFirmwareThatDrainsTheBattery(t *testing.T) {
 	p.until("0.2.1 being put back", 180*time.Second, func() bool { s, err := p.status(); return err == nil && s.State == "rolled_back" && !s.Held })
 	p.runs("0.2.0")
 	r := p.lastRecord()
-	if r.Outcome != "rolled_back" || r.Failure == nil || r.Failure.Code != "battery_drain" || !strings.Contains(strings.Join(r.Evidence, "\n"), "battery drain: 1") {
+	if r.Outcome != "rolled_back" || r.Failure == nil || r.Failure.Code != "battery_drain" || !strings.Contains(strings.Join(r.Evidence, "\n"), "120.1 % for the same work before the update") {
 		t.Fatalf("the history says %+v", r)
 	}
 	t.Log(r.Failure.Text)

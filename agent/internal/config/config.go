@@ -252,7 +252,7 @@ func Default() Config {
 		MicroROS:   MicroROS{Unit: "micro_ros_agent.service"},
 		Trial:      Trial{Window: Duration(30 * time.Second), BootTimeout: Duration(time.Minute), Confirm: ConfirmFirmware},
 		ObserveFor: Duration(24 * time.Hour), StandWithin: Duration(10 * time.Minute),
-		Drain: Drain{Learned: Duration(time.Hour), Seen: Duration(10 * time.Minute), Floor: 0.1},
+		Drain: Drain{Learned: Duration(time.Hour), Seen: Duration(10 * time.Minute), Floor: 0.02},
 		Gates: defaultGates(),
 		ROS: ROS{
 			Topics: Topics{

@@ -112,7 +112,7 @@ func TestFirmwareThatRefusesHandshakesIsPutBack(t *testing.T) {
 
 func TestFirmwareThatEmptiesTheBatteryIsPutBack(t *testing.T) {
 	// A tenth of the charge in an hour, as an earlier run of the agent has seen.
-	s := shelf{tally: watch.Tally{Seconds: 3600, Used: 1, Discharging: 36000}}
+	s := shelf{tally: watch.Tally{Seconds: 3600, Charge: watch.Charge{Used: 1, Discharging: 36000}}}
 	probed(t, &s, func() bool { return false }, func(t *testing.T, r *rig, e *engine.Engine) {
 		trigger(t, e)
 		wait(t, e, update.Observing)

@@ -102,7 +102,7 @@ func TestTriggersOfTheObservation(t *testing.T) {
 		"drains four times as fast, charged": {func(o *observed) { o.charging = true; o.drains(0.40) }, "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := shelf{tally: watch.Tally{Seconds: 3600, Used: 1, Discharging: 36000, Tries: 500}}
+			s := shelf{tally: watch.Tally{Seconds: 3600, Charge: watch.Charge{Used: 1, Discharging: 36000}, Tries: 500}}
 			var o observed
 			fails := func() bool { o.tried.Add(1); return o.refused.Load() > 0 && o.refused.Add(-1) >= 0 }
 			probed(t, &s, fails, func(t *testing.T, r *rig, e *engine.Engine) {

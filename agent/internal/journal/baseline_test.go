@@ -17,7 +17,7 @@ func TestBaseline(t *testing.T) {
 	if got, err := j.Baseline(); err != nil || got != (watch.Tally{}) {
 		t.Errorf("before anything was learned: %+v, %v", got, err)
 	}
-	want := watch.Tally{Seconds: 10, Odometry: 500, Used: 0.01, Discharging: 360, Tries: 2, Failures: 1}
+	want := watch.Tally{Seconds: 10, Odometry: 500, Charge: watch.Charge{Used: 0.01, Discharging: 360}, Work: watch.Charge{Used: 0.1, Discharging: 400}, Tries: 2, Failures: 1}
 	if err := j.KeepBaseline(want); err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func (g *gates) firmware(w robot.Firmware) {
 	if w.SafetyState != "" && !strings.EqualFold(w.SafetyState, "normal") {
 		g.shut(FirmwareUnsafe, "safety state normal", "the firmware reports safety state %q", w.SafetyState)
 	}
-	if w.Motors != "" && !strings.EqualFold(w.Motors, "idle") {
+	if w.MotorsBusy() {
 		g.shut(MotorsBusy, "motors idle", "the firmware reports motors %q", w.Motors)
 	}
 }

@@ -1,7 +1,6 @@
 package preflight
 
 import (
-	"strings"
 	"time"
 
 	"github.com/robot-platform/robot-ota/agent/internal/robot"
@@ -22,8 +21,8 @@ func Motion(f robot.Facts, p Policy, now time.Time) (seen []Reason, oldest time.
 		return nil, time.Time{}, false
 	}
 	oldest = f.Firmware.At
-	if m := f.Firmware.Motors; m != "" && !strings.EqualFold(m, "idle") {
-		g.shut(MotorsBusy, "motors idle", "the firmware reports motors %q", m)
+	if f.Firmware.MotorsBusy() {
+		g.shut(MotorsBusy, "motors idle", "the firmware reports motors %q", f.Firmware.Motors)
 	}
 	if measured, _ := g.fresh(f.Odometry.At); measured {
 		if f.Odometry.At.Before(oldest) {

@@ -38,6 +38,9 @@ type Firmware struct {
 // Heard says that the firmware has spoken at all.
 func (w Firmware) Heard() bool { return !w.At.IsZero() }
 
+// MotorsBusy says that a motor turns, by the firmware's word.
+func (w Firmware) MotorsBusy() bool { return w.Motors != "" && !strings.EqualFold(w.Motors, "idle") }
+
 // Keys names the values of the firmware's DiagnosticStatus, for firmware that
 // calls them otherwise.
 type Keys struct {

@@ -20,11 +20,12 @@ type MeterPolicy struct {
 	MinTries    int
 	Chance      float64
 	// Battery: it may not drain more than MaxDrain times as fast as it did
-	// before the update. It takes MinLearned of discharging before and
-	// MinDischarge after. Resolution is what a reading may be off by; it is
-	// granted before and after. A robot that used less than Floor, a fraction
-	// an hour, counts as one that used that: what it used while it stood about
-	// says nothing of what it uses at work.
+	// before the update, standing held against standing and work against work.
+	// What was not seen for MinLearned of discharging before is left out, and
+	// it takes MinDischarge of the rest after. Resolution is what a reading may
+	// be off by; it is granted before and after. A robot that used less than
+	// Floor, a fraction an hour, counts as one that used that: twice nothing is
+	// nothing.
 	MaxDrain                 float64
 	MinLearned, MinDischarge time.Duration
 	Resolution               float64
@@ -32,11 +33,11 @@ type MeterPolicy struct {
 }
 
 // DefaultMeterPolicy is the mission's 5 % and twofold. With its floor a charge
-// lasts for a shift of ten hours.
+// lasts for two days.
 func DefaultMeterPolicy() MeterPolicy {
 	return MeterPolicy{
 		MaxFailures: 0.05, MinTries: 20, Chance: 0.001,
-		MaxDrain: 2, MinLearned: time.Hour, MinDischarge: 10 * time.Minute, Resolution: 0.01, Floor: 0.1,
+		MaxDrain: 2, MinLearned: time.Hour, MinDischarge: 10 * time.Minute, Resolution: 0.01, Floor: 0.02,
 	}
 }
 
@@ -91,8 +92,9 @@ func (m meter) alarm(p MeterPolicy) *Alarm {
 			return &Alarm{Code: CodeDTLS, Text: fmt.Sprintf("%.0f of %.0f DTLS handshakes failed, more than %.0f %%", t.Failures, t.Tries, 100*p.MaxFailures)}
 		}
 		if p.drains(t, m.base) {
-			return &Alarm{Code: CodeDrain, Text: fmt.Sprintf("the battery drains %.1f %% an hour, more than %g times the %.1f %% of before the update%s",
-				t.perHour(), p.MaxDrain, m.base.perHour(), p.raised(m.base))}
+			seen, normal := p.comparable(t, m.base)
+			return &Alarm{Code: CodeDrain, Text: fmt.Sprintf("the battery drains %.1f %% an hour, more than %g times the %.1f %% that the robot used at the same work before the update",
+				seen.perHour(), p.MaxDrain, Charge{normal, seen.Discharging}.perHour())}
 		}
 	}
 	return nil
@@ -122,26 +124,31 @@ func tail(n, k int, p float64) float64 {
 	return sum
 }
 
-func (p MeterPolicy) learned(base Tally) bool { return base.Discharging >= p.MinLearned.Seconds() }
+func (p MeterPolicy) learned(base Charge) bool {
+	return base.Discharging >= p.MinLearned.Seconds()
+}
+
+// normal is what a robot of that baseline uses in a second.
+func (p MeterPolicy) normal(base Charge) float64 {
+	return max(p.Floor/3600, (base.Used+p.Resolution)/base.Discharging)
+}
+
+// comparable is what of t there is a baseline for, and what a robot of that
+// baseline would have used in its time.
+func (p MeterPolicy) comparable(t, base Tally) (seen Charge, normal float64) {
+	for _, c := range [...]struct{ is, was Charge }{{t.Charge, base.Charge}, {t.Work, base.Work}} {
+		if p.learned(c.was) {
+			seen = seen.plus(c.is, 1)
+			normal += p.normal(c.was) * c.is.Discharging
+		}
+	}
+	return seen, normal
+}
 
 func (p MeterPolicy) drains(t, base Tally) bool {
-	if !p.learned(base) || t.Discharging < p.MinDischarge.Seconds() {
-		return false
-	}
-	before := max(p.Floor/3600, (base.Used+p.Resolution)/base.Discharging) // a second
-	return t.Used-p.Resolution > p.MaxDrain*before*t.Discharging
+	seen, normal := p.comparable(t, base)
+	return seen.Discharging >= p.MinDischarge.Seconds() && seen.Used-p.Resolution > p.MaxDrain*normal
 }
-
-// raised says that a baseline counts as the floor, "" where it does not.
-func (p MeterPolicy) raised(base Tally) string {
-	if base.perHour() >= 100*p.Floor {
-		return ""
-	}
-	return fmt.Sprintf(" (which counts as %.1f %%)", 100*p.Floor)
-}
-
-// perHour is the charge used in an hour, in percent; NaN where none was seen.
-func (t Tally) perHour() float64 { return 100 * t.Used / t.Discharging * 3600 }
 
 // evidence says what was counted, before and after.
 func (m meter) evidence(p MeterPolicy) []string {
@@ -179,11 +186,14 @@ func (m meter) handshakes(p MeterPolicy) string {
 }
 
 func (m meter) drain(p MeterPolicy) string {
+	seen, normal := p.comparable(m.sum, m.base)
 	switch {
-	case !p.learned(m.base):
-		return fmt.Sprintf("battery drain in the %s: no verdict: %.1f min of discharging seen before the update, it takes %.0f", m.in, m.base.Discharging/60, p.MinLearned.Minutes())
-	case m.sum.Discharging < p.MinDischarge.Seconds():
-		return fmt.Sprintf("battery drain in the %s: no verdict: %.1f min of discharging seen, it takes %.0f", m.in, m.sum.Discharging/60, p.MinDischarge.Minutes())
+	case !p.learned(m.base.Charge) && !p.learned(m.base.Work):
+		return fmt.Sprintf("battery drain in the %s: no verdict: before the update %.1f min of discharging were seen while it stood and %.1f min at work; it takes %.0f of either",
+			m.in, m.base.Discharging/60, m.base.Work.Discharging/60, p.MinLearned.Minutes())
+	case seen.Discharging < p.MinDischarge.Seconds():
+		return fmt.Sprintf("battery drain in the %s: no verdict: %.1f min of discharging seen that can be compared, it takes %.0f", m.in, seen.Discharging/60, p.MinDischarge.Minutes())
 	}
-	return fmt.Sprintf("battery drain: %.1f %% an hour before the update%s, %.1f %% in the %s", m.base.perHour(), p.raised(m.base), m.sum.perHour(), m.in)
+	return fmt.Sprintf("battery drain: %.1f %% an hour in the %s, %.1f %% for the same work before the update",
+		seen.perHour(), m.in, Charge{normal, seen.Discharging}.perHour())
 }

@@ -15,6 +15,9 @@ type life struct {
 	f       robot.Facts
 	s       float64
 	perHour float64 // charge used, fraction
+	speed   float64 // m/s
+	silent  bool    // no odometry
+	motors  string  // "": as confirmed has it
 	fails   func(try uint64) bool
 }
 
@@ -33,7 +36,15 @@ func (l *life) step() (robot.Facts, time.Time) {
 	b := l.f.Battery
 	b.Fraction -= l.perHour / 360
 	b.At, d.At = at(l.s), at(l.s)
-	l.f = confirmed(l.f.With(robot.Odometry{Messages: 500}).With(d), l.s, 7).With(b)
+	f := l.f
+	if !l.silent {
+		f = f.With(robot.Odometry{Linear: l.speed, Messages: 500, At: at(l.s)})
+	}
+	f = confirmed(f.With(d), l.s, 7).With(b)
+	if l.motors != "" {
+		f.Firmware.Motors = l.motors
+	}
+	l.f = f
 	l.f.Heard.Battery += 9
 	return l.f, at(l.s)
 }
@@ -109,7 +120,10 @@ func TestTailIsTheBinomials(t *testing.T) {
 
 func TestBatteryDrain(t *testing.T) {
 	learned := newLife().learned(10 * time.Hour) // 10 % an hour, known to 0.1 %
-	idle := func(perHour float64) Tally { return Tally{Seconds: 14400, Used: 10 * perHour, Discharging: 36000} }
+	idle := func(perHour float64) Tally { return Tally{Seconds: 14400, Charge: Charge{10 * perHour, 36000}} }
+	both := idle(0.03)
+	both.Work = Charge{1.2, 36000} // 3 % an hour standing, 12 % at work
+	drives := func(l *life) { l.speed = 0.4 }
 	tests := []struct {
 		name    string
 		base    Tally
@@ -126,11 +140,17 @@ func TestBatteryDrain(t *testing.T) {
 		{"threefold", learned, 0.3, 10*time.Minute + 20*time.Second, nil, true},
 		{"no baseline", Tally{}, 0.9, 3 * time.Hour, nil, false},
 		{"59 minutes of a baseline", newLife().learned(59 * time.Minute), 0.9, time.Hour, nil, false},
-		{"a baseline of a robot that stood, then normal work", idle(0.002), 0.15, 3 * time.Hour, nil, false},
-		{"a baseline of nothing at all, then normal work", idle(0), 0.15, 3 * time.Hour, nil, false},
-		{"a baseline of a battery that gained, then normal work", idle(-0.05), 0.15, 3 * time.Hour, nil, false},
-		{"a baseline of nothing at all, then empty in five hours", idle(0), 0.2, 3 * time.Hour, nil, false},
-		{"a baseline of nothing at all, then empty in less", idle(0), 0.25, 3 * time.Hour, nil, true},
+		{"it stood before, and goes to work", idle(0.03), 0.3, 3 * time.Hour, drives, false},
+		{"standing, fourfold", both, 0.12, time.Hour, nil, true},
+		{"at work as before", both, 0.12, 3 * time.Hour, drives, false},
+		{"at work, twice", both, 0.24, 3 * time.Hour, drives, false},
+		{"at work, more than twice", both, 0.3, time.Hour, drives, true},
+		{"without odometry, motors busy as before", both, 0.12, time.Hour, func(l *life) { l.silent, l.motors = true, "running" }, false},
+		{"without odometry, motors idle", both, 0.12, time.Hour, func(l *life) { l.silent, l.motors = true, "idle" }, true},
+		{"motors said to be busy, of a robot that stands", both, 0.12, time.Hour, func(l *life) { l.motors = "running" }, true},
+		{"a baseline of nothing at all, then next to nothing", idle(0), 0.04, 3 * time.Hour, nil, false},
+		{"a baseline of a battery that gained, then next to nothing", idle(-0.05), 0.04, 3 * time.Hour, nil, false},
+		{"a baseline of nothing at all, then more", idle(0), 0.06, 3 * time.Hour, nil, true},
 		{"charging", learned, 0.9, time.Hour, func(l *life) { l.f.Battery.Charging = true }, false},
 		{"a driver that does not know", learned, math.NaN(), time.Hour, nil, false},
 		{"a battery that was changed", learned, 0.1, time.Hour, func(l *life) { l.f.Battery.Fraction = 0.1 }, false},
@@ -176,14 +196,14 @@ func TestEvidenceHoldsTheTopicRates(t *testing.T) {
 	_, o := l.observed(time.Hour, base)
 	all := strings.Join(o.Evidence(), "\n")
 	for _, want := range []string{"odometry 50.0 Hz before the update, 50.0 Hz in the observation", "diagnostics 0.1 Hz before", "battery 1.0 Hz before",
-		"battery drain: 10.0 % an hour before the update, 10.0 % in the observation", "DTLS in the observation: 0 of 360 handshakes failed (before the update 0 of 719)"} {
+		"battery drain: 10.0 % an hour in the observation, 10.5 % for the same work before the update", "DTLS in the observation: 0 of 360 handshakes failed (before the update 0 of 719)"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is missing in\n%s", want, all)
 		}
 	}
 	_, o = newLife().observed(time.Minute, Tally{})
 	all = strings.Join(o.Evidence(), "\n")
-	for _, want := range []string{"odometry unknown before", "battery drain in the observation: no verdict: 0.0 min", "no verdict: it takes 20"} {
+	for _, want := range []string{"odometry unknown before", "battery drain in the observation: no verdict: before the update 0.0 min", "no verdict: it takes 20"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%q is missing in\n%s", want, all)
 		}
@@ -260,7 +280,7 @@ func TestLearner(t *testing.T) {
 	if ln = ln.Look(l.step()).Look(l.step()); math.Abs(ln.Baseline().perHour()-10) > 0.01 {
 		t.Errorf("what happened in the pause was learned: %+v", ln.Baseline())
 	}
-	if got := NewLearner(Tally{Used: math.NaN()}).Baseline(); got != (Tally{}) {
+	if got := NewLearner(Tally{Work: Charge{Used: math.NaN()}}).Baseline(); got != (Tally{}) {
 		t.Errorf("went on from %+v", got)
 	}
 }

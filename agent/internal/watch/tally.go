@@ -15,9 +15,10 @@ type Tally struct {
 	Odometry    float64 `json:"odometry"`
 	Diagnostics float64 `json:"diagnostics"`
 	Battery     float64 `json:"battery"`
-	// Used is the charge, a fraction, that went in the Discharging seconds.
-	Used        float64 `json:"used"`
-	Discharging float64 `json:"discharging"`
+	// What went out of the battery while the robot stood, and while it was at
+	// work. Agents of before counted both as standing.
+	Charge
+	Work Charge `json:"work"`
 	// DTLS handshakes.
 	Tries    float64 `json:"tries"`
 	Failures float64 `json:"failures"`
@@ -27,19 +28,45 @@ func (t Tally) plus(u Tally, sign float64) Tally {
 	return Tally{
 		Seconds: t.Seconds + sign*u.Seconds, Odometry: t.Odometry + sign*u.Odometry,
 		Diagnostics: t.Diagnostics + sign*u.Diagnostics, Battery: t.Battery + sign*u.Battery,
-		Used: t.Used + sign*u.Used, Discharging: t.Discharging + sign*u.Discharging,
+		Charge: t.Charge.plus(u.Charge, sign), Work: t.Work.plus(u.Work, sign),
 		Tries: t.Tries + sign*u.Tries, Failures: t.Failures + sign*u.Failures,
 	}
 }
 
+// Charge is the charge, a fraction, that went in the Discharging seconds.
+type Charge struct {
+	Used        float64 `json:"used"`
+	Discharging float64 `json:"discharging"`
+}
+
+func (c Charge) plus(d Charge, sign float64) Charge {
+	return Charge{c.Used + sign*d.Used, c.Discharging + sign*d.Discharging}
+}
+
+// fade forgets half of what is more than is remembered.
+func (c Charge) fade() Charge {
+	if c.Discharging > rememberedDischarging {
+		return Charge{c.Used / 2, c.Discharging / 2}
+	}
+	return c
+}
+
+// perHour is the charge used in an hour, in percent; NaN where none was seen.
+func (c Charge) perHour() float64 { return 100 * c.Used / c.Discharging * 3600 }
+
 // sane says that t can have been counted: what a file holds may be anything.
 func (t Tally) sane() bool {
-	for _, x := range []float64{t.Seconds, t.Odometry, t.Diagnostics, t.Battery, t.Discharging, t.Tries, t.Failures} {
+	for _, x := range []float64{t.Seconds, t.Odometry, t.Diagnostics, t.Battery, t.Discharging, t.Work.Discharging, t.Tries, t.Failures} {
 		if !(x >= 0 && x <= 1e12) {
 			return false
 		}
 	}
-	return t.Used >= -1e6 && t.Used <= 1e6 && t.Failures <= t.Tries
+	for _, x := range []float64{t.Used, t.Work.Used} {
+		if !(x >= -1e6 && x <= 1e6) {
+			return false
+		}
+	}
+	return t.Failures <= t.Tries
 }
 
 // How two readings of the battery must follow each other so that their
@@ -63,9 +90,30 @@ func between(was, is robot.Facts, seconds float64) Tally {
 	a, b := was.Battery, is.Battery
 	gap, used := b.At.Sub(a.At), a.Fraction-b.Fraction
 	if !a.At.IsZero() && gap > 0 && gap <= batteryGap && !a.Charging && !b.Charging && math.Abs(used) <= batteryLeap {
-		t.Used, t.Discharging = used, gap.Seconds()
+		c := &t.Charge
+		if works(was) || works(is) {
+			c = &t.Work
+		}
+		*c = Charge{used, gap.Seconds()}
 	}
 	return t
+}
+
+// More than this is motion, in m/s and rad/s: what odometry measures of a robot
+// that stands.
+const (
+	standsLinear  = 0.01
+	standsAngular = 0.02
+)
+
+// works says whether the robot does what takes more charge than standing about.
+// Motion tells it, which the firmware cannot feign by a word; its motors' state
+// tells it of a robot that has published no odometry for a minute.
+func works(f robot.Facts) bool {
+	if f.Battery.At.Sub(f.Odometry.At) > batteryGap {
+		return f.Firmware.MotorsBusy()
+	}
+	return math.Abs(f.Odometry.Linear) > standsLinear || math.Abs(f.Odometry.Angular) > standsAngular
 }
 
 func grown(was, is uint64) float64 {
@@ -114,9 +162,7 @@ func (l Learner) Look(f robot.Facts, now time.Time) Learner {
 	if s := &l.sum; s.Seconds > rememberedSeconds {
 		s.Seconds, s.Odometry, s.Diagnostics, s.Battery = s.Seconds/2, s.Odometry/2, s.Diagnostics/2, s.Battery/2
 	}
-	if s := &l.sum; s.Discharging > rememberedDischarging {
-		s.Discharging, s.Used = s.Discharging/2, s.Used/2
-	}
+	l.sum.Charge, l.sum.Work = l.sum.Charge.fade(), l.sum.Work.fade()
 	if s := &l.sum; s.Tries > rememberedTries {
 		s.Tries, s.Failures = s.Tries/2, s.Failures/2
 	}

@@ -246,7 +246,7 @@ func (t *Trial) final(w robot.Firmware) Verdict {
 			Text: fmt.Sprintf("the firmware did not confirm itself within %s (state %q)", t.policy.Window, w.OTAState)}
 	case w.SafetyState != "" && !strings.EqualFold(w.SafetyState, "normal"):
 		return Verdict{Phase: Failed, Code: CodeUnhealthy, Text: fmt.Sprintf("the safety state at the end of the window is %q", w.SafetyState)}
-	case w.Motors != "" && !strings.EqualFold(w.Motors, "idle"):
+	case w.MotorsBusy():
 		return Verdict{Phase: Failed, Code: CodeUnhealthy, Text: fmt.Sprintf("the motors are %q at the end of the window", w.Motors)}
 	case w.SelfTest != "" && !strings.EqualFold(w.SelfTest, "passed"):
 		return Verdict{Phase: Failed, Code: CodeSelfTest, Text: fmt.Sprintf("the self-test is %q at the end of the window", w.SelfTest)}

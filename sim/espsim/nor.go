@@ -196,6 +196,21 @@ func (n *nor) apply(e extent, f func(extent)) {
 	f(e)
 }
 
+// busy tells whether an erase or a program is under way.
+func (n *nor) busy() bool { return time.Until(n.free) > slack }
+
+// ready waits for what is under way.
+func (n *nor) ready(ctx context.Context) error {
+	if !n.busy() {
+		return context.Cause(ctx)
+	}
+	if err := sleep(ctx, time.Until(n.free)); err != nil {
+		n.tearBackground(err)
+		return err
+	}
+	return nil
+}
+
 // ahead books d on the part without waiting.
 func (n *nor) ahead(d time.Duration) time.Duration {
 	if d <= 0 {

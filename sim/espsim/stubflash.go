@@ -71,11 +71,12 @@ func (s *stub) begin(ctx context.Context, q request) (uint16, error) {
 	return s.erased(ctx, s.eraseNext(ctx))
 }
 
-// eraseNext starts the next erase that is due. Sectors are passed over as
-// long as all were blank.
+// eraseNext starts the next erase that is due, unless the part is busy: the
+// stub asks for its state and does not wait. Sectors are passed over as long
+// as all were blank.
 func (s *stub) eraseNext(ctx context.Context) error {
 	f := &s.flash
-	if f.toErase == 0 {
+	if f.toErase == 0 || s.c.nor.busy() {
 		return nil
 	}
 	if !f.dirty {
@@ -117,6 +118,9 @@ func (s *stub) write(ctx context.Context, p []byte) (uint16, error) {
 			// erase that nobody starts. Only a reset helps.
 			<-ctx.Done()
 			return 0, context.Cause(ctx)
+		}
+		if err := s.c.nor.ready(ctx); err != nil {
+			return 0, err
 		}
 		if code, err := s.erased(ctx, s.eraseNext(ctx)); code != stubOK || err != nil {
 			return code, err
@@ -171,17 +175,18 @@ func (s *stub) deflData(q request) uint16 {
 }
 
 // inflate takes a packet. Sequence number 0 starts the stream over; of the
-// others the stub takes no notice.
+// others the stub takes no notice. Each round, which ends with a full window or
+// with the input, begins with an erase where one can be begun.
 func (s *stub) inflate(ctx context.Context, p []byte, seq uint32) (uint16, error) {
 	f := &s.flash
 	if seq == 0 {
 		f.window.stop()
 		f.window = window{}
 	}
-	if code, err := s.erased(ctx, s.eraseNext(ctx)); code != stubOK || err != nil {
-		return code, err
-	}
-	for !f.window.done {
+	for !f.window.done && len(p)+len(f.window.input) > 0 {
+		if code, err := s.erased(ctx, s.eraseNext(ctx)); code != stubOK || err != nil {
+			return code, err
+		}
 		full, err := f.window.inflate(&p)
 		if err != nil {
 			return stubInflate, nil

@@ -17,6 +17,11 @@ const (
 	// maxInflated bounds, roughly, what one block expands to, and so how long
 	// the stub may be busy with it.
 	maxInflated = 64 << 10
+	// stubWindow is what the stub inflates before it writes.
+	stubWindow = 32 << 10
+	// lastOfWindow is about how much of a window's stream is kept back for a
+	// block of its own; see cut.
+	lastOfWindow = 2 << 10
 )
 
 // stream is flash content as a zlib stream cut into blocks.
@@ -40,7 +45,7 @@ func pack(data []byte) (*stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &stream{size: len(data), blocks: c.cut(z)}, nil
+	return &stream{size: len(data), blocks: c.cut(z, len(data))}, nil
 }
 
 // squeeze packs data as small as the library can: it is packed once, and each
@@ -117,18 +122,42 @@ func (c progressChart) in(out int) int {
 	return a.in + (b.in-a.in)*(out-a.out)/(b.out-a.out)
 }
 
-// cut divides z into blocks of at most stubBlock bytes that inflate to about
-// maxInflated at most.
-func (c progressChart) cut(z []byte) []streamBlock {
+// cut divides z, which inflates to size bytes, into blocks of at most stubBlock
+// bytes that inflate to about maxInflated at most.
+//
+// With each block that it takes the stub begins to erase the next 64 KiB, if the
+// flash is not at work, and a window that is full waits for that erase. Where a
+// block does both, which blocks of full size do nearly each, they take longer
+// than the next block does on the line. So as long as there is something to
+// erase, the end of a window is a small block of its own: the large one before
+// begins the erase, most of which is over when the next large one has come.
+func (c progressChart) cut(z []byte, size int) []streamBlock {
 	const least = 16 // a block smaller than its frame is not worth sending
 	var blocks []streamBlock
 	for start := 0; start < len(z); {
 		end := min(start+stubBlock, c.in(c.out(start)+maxInflated), len(z))
+		if w := c.out(start) / stubWindow; w < size/blockErase {
+			end = min(end, c.beforeWrite(start, w))
+		}
 		end = min(max(end, start+least), len(z))
 		blocks = append(blocks, streamBlock{data: z[start:end], end: c.out(end)})
 		start = end
 	}
 	return blocks
+}
+
+// beforeWrite is where the block from start on, in window w, is to end so that
+// the last block of the window is small. A window that is on the line for less
+// time than its erase takes gains nothing by that.
+func (c progressChart) beforeWrite(start, w int) int {
+	begin, end := c.in(w*stubWindow), c.in((w+1)*stubWindow)
+	switch {
+	case end-begin < stubBlock/2:
+		return start + stubBlock
+	case end-start <= 2*lastOfWindow:
+		return end
+	}
+	return end - lastOfWindow
 }
 
 // Ahead is content that is deflated before it is needed; see Pack.

@@ -117,7 +117,7 @@ func connectBy(t *testing.T, p esprom.Port, r esprom.Resetter, o esprom.Options)
 
 func write(t *testing.T, s *esprom.Session, off uint32, data []byte) {
 	t.Helper()
-	if err := s.Write(t.Context(), off, data, nil); err != nil {
+	if _, err := s.Write(t.Context(), off, data, nil); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -108,7 +108,7 @@ func TestGoesSilent(t *testing.T) {
 					s := connectBy(t, w, buttons{chip}, esprom.Options{NoStub: noStub})
 					var cut time.Time
 					w.left, w.at = after, func() { cut = time.Now() }
-					err := s.Write(t.Context(), slot0, content(500_000, 5), nil)
+					_, err := s.Write(t.Context(), slot0, content(500_000, 5), nil)
 					if !errors.Is(err, esprom.ErrSilent) {
 						t.Fatalf("got %v", err)
 					}
@@ -132,7 +132,7 @@ func TestUnplugged(t *testing.T) {
 				start := time.Now()
 				s, err := esprom.Connect(t.Context(), chip.Open(), buttons{chip}, options(t, esprom.Options{}))
 				if err == nil {
-					err = s.Write(t.Context(), slot0, data, nil)
+					_, err = s.Write(t.Context(), slot0, data, nil)
 				}
 				if !errors.Is(err, esprom.ErrDead) || !errors.Is(err, espsim.ErrUnplugged) {
 					t.Fatalf("got %v", err)
@@ -188,7 +188,7 @@ func TestOtherChip(t *testing.T) {
 		}
 		s := connectBy(t, w, both{chip, other}, esprom.Options{})
 		before := other.Flash()
-		err = s.Write(t.Context(), slot0, content(300_000, 9), nil)
+		_, err = s.Write(t.Context(), slot0, content(300_000, 9), nil)
 		var refused *esprom.RefusedError
 		if !errors.As(err, &refused) || refused.Reason != esprom.RefusedOtherChip {
 			t.Errorf("got %v", err)
@@ -210,7 +210,7 @@ func TestCancel(t *testing.T) {
 					ctx, cancel := context.WithTimeout(t.Context(), after)
 					defer cancel()
 					start := time.Now()
-					err := s.Write(ctx, slot0, data, nil)
+					_, err := s.Write(ctx, slot0, data, nil)
 					if !errors.Is(err, context.DeadlineExceeded) {
 						t.Fatalf("got %v", err)
 					}

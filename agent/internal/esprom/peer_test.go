@@ -261,7 +261,7 @@ func TestWriteProtocol(t *testing.T) {
 				}
 				s := p.session(ch)
 				// The content is right once all of it was sent.
-				err := s.Write(t.Context(), 0, data, func(done, _ int) {
+				_, err := s.Write(t.Context(), 0, data, func(done, _ int) {
 					if done == len(data) {
 						copy(p.flash, data)
 					}
@@ -281,7 +281,7 @@ func TestWriteProtocol(t *testing.T) {
 func TestNeverRight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &peer{stub: true, flash: make([]byte, 1<<20)}
-		err := p.session(chipByMagic(0x00F01D83)).Write(t.Context(), 0, blockOf(2_000), nil)
+		_, err := p.session(chipByMagic(0x00F01D83)).Write(t.Context(), 0, blockOf(2_000), nil)
 		if err == nil || len(p.asked) > 60 {
 			t.Errorf("%v after %d requests", err, len(p.asked))
 		}

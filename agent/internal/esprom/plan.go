@@ -84,8 +84,7 @@ const samples = 8
 // Hashing everything costs the chip up to half a second, for nothing if the
 // slot holds an unrelated image, as it does at nearly every first write. So
 // first a few sectors are compared. If none is right, all is written; if all
-// are, the whole is compared at once; else each part is. It tells whether the
-// whole was found right.
+// are, which it tells, the whole may be compared at once; else each part is.
 func (s *Session) survey(ctx context.Context, p *plan) (bool, error) {
 	same, asked := 0, 0
 	for from := range sampled(len(p.data)) {
@@ -102,10 +101,7 @@ func (s *Session) survey(ctx context.Context, p *plan) (bool, error) {
 		return false, nil
 	}
 	p.mark(0, len(p.data), unsure)
-	if same < asked {
-		return false, nil
-	}
-	return s.equal(ctx, p, 0, len(p.data))
+	return same == asked, nil
 }
 
 // sampled yields the starts of the sectors to compare in n bytes.

@@ -68,7 +68,7 @@ func BenchmarkWrite(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := s.Write(b.Context(), slot0, img, nil); err != nil {
+		if _, err := s.Write(b.Context(), slot0, img, nil); err != nil {
 			b.Fatal(err)
 		}
 		if err := s.Close(b.Context(), false); err != nil {

@@ -2,6 +2,7 @@ package esprom
 
 import (
 	"context"
+	"crypto/md5"
 	"errors"
 	"fmt"
 	"slices"
@@ -25,17 +26,21 @@ const (
 // alone. progress, if not nil, hears how many bytes of data are in place; it
 // must not block.
 //
+// It gives what the chip answered, when all was written, as the MD5 of the
+// range; where the length of data is no multiple of 4, of the range with FF up
+// to the next.
+//
 // After any error but ErrDead the content of the range is undefined, and a
 // further Write may be tried.
-func (s *Session) Write(ctx context.Context, off uint32, data []byte, progress func(done, total int)) error {
+func (s *Session) Write(ctx context.Context, off uint32, data []byte, progress func(done, total int)) (sum [md5Size]byte, err error) {
 	if off%sectorSize != 0 {
-		return fmt.Errorf("%w: offset %#x is not a multiple of %d", ErrRange, off, sectorSize)
+		return sum, fmt.Errorf("%w: offset %#x is not a multiple of %d", ErrRange, off, sectorSize)
 	}
 	if uint64(len(data)) > uint64(s.info.FlashSize) {
-		return fmt.Errorf("%w: %d bytes in a flash of %d", ErrRange, len(data), s.info.FlashSize)
+		return sum, fmt.Errorf("%w: %d bytes in a flash of %d", ErrRange, len(data), s.info.FlashSize)
 	}
 	if err := s.checkRange(off, uint32(len(data))); err != nil {
-		return err
+		return sum, err
 	}
 	if pad := -len(data) & 3; pad > 0 {
 		// Flash is written in words; the rest of the sector reads FF anyway.
@@ -43,9 +48,9 @@ func (s *Session) Write(ctx context.Context, off uint32, data []byte, progress f
 	}
 	w := &writer{s: s, plan: newPlan(off, data), total: len(data), progress: progress}
 	if err := w.run(ctx); err != nil {
-		return fmt.Errorf("write flash at %#x: %w", off, err)
+		return sum, fmt.Errorf("write flash at %#x: %w", off, err)
 	}
-	return nil
+	return w.proof, nil
 }
 
 // writer is one Write under way.
@@ -58,6 +63,8 @@ type writer struct {
 	surveyed bool // the plan's states mean something
 	blocks   int  // taken by the chip so far
 	rounds   int  // times the whole was compared and differed
+	// proof is the chip's MD5 of the whole, once that is what it should be.
+	proof [md5Size]byte
 }
 
 // run repeats passes until one ends with the proof.
@@ -90,14 +97,16 @@ func (w *writer) run(ctx context.Context) error {
 // pass writes what is known or found to be wrong, and compares the whole.
 func (w *writer) pass(ctx context.Context) error {
 	if !w.surveyed {
-		proved, err := w.s.survey(ctx, w.plan)
+		all, err := w.s.survey(ctx, w.plan)
 		if err != nil {
 			return err
 		}
 		w.surveyed = true
-		if proved {
-			w.tell(w.total)
-			return nil
+		if all {
+			equal, err := w.whole(ctx)
+			if err != nil || equal {
+				return err
+			}
 		}
 	}
 	if err := w.s.resolve(ctx, w.plan); err != nil {
@@ -123,13 +132,9 @@ var errDiffers = errors.New("flash differs")
 
 // prove compares the whole.
 func (w *writer) prove(ctx context.Context) error {
-	equal, err := w.s.equal(ctx, w.plan, 0, w.total)
-	if err != nil {
+	equal, err := w.whole(ctx)
+	if err != nil || equal {
 		return err
-	}
-	if equal {
-		w.tell(w.total)
-		return nil
 	}
 	w.plan.mark(0, w.total, unsure)
 	if w.rounds++; w.rounds > writeRounds {
@@ -137,6 +142,17 @@ func (w *writer) prove(ctx context.Context) error {
 	}
 	w.s.log.Warn("the whole differs from what was written; comparing its parts", "round", w.rounds)
 	return errDiffers
+}
+
+// whole asks the chip for the MD5 of all of it, and tells whether that is right.
+func (w *writer) whole(ctx context.Context) (bool, error) {
+	sum, err := w.s.hash(ctx, w.plan.off, uint32(w.total))
+	if err != nil || sum != md5.Sum(w.plan.data) {
+		return false, err
+	}
+	w.proof = sum
+	w.tell(w.total)
+	return true, nil
 }
 
 // writeRun writes data[from:to], which are whole sectors.

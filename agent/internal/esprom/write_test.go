@@ -43,7 +43,7 @@ func TestWriteRanges(t *testing.T) {
 			off uint32
 			n   int
 		}{{1, 4}, {0x1001, 4096}, {1 << 20, 4}, {0xFF000, 4097}, {0xFFFFF000, 4096}, {0xFFFFF000, 8192}, {0, 0}, {0, 1<<20 + 1}} {
-			if err := s.Write(t.Context(), tc.off, make([]byte, tc.n), nil); !errors.Is(err, esprom.ErrRange) {
+			if _, err := s.Write(t.Context(), tc.off, make([]byte, tc.n), nil); !errors.Is(err, esprom.ErrRange) {
 				t.Errorf("%d bytes at %#x: %v", tc.n, tc.off, err)
 			}
 		}
@@ -115,7 +115,7 @@ func TestProgress(t *testing.T) {
 			data := content(200_000, 3)
 			var seen []int
 			s := connect(t, chip, esprom.Options{NoStub: noStub})
-			err := s.Write(t.Context(), slot0, data, func(done, total int) {
+			_, err := s.Write(t.Context(), slot0, data, func(done, total int) {
 				if total != len(data) {
 					t.Errorf("total %d", total)
 				}

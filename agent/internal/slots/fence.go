@@ -12,8 +12,9 @@ type Flash interface {
 	Read(ctx context.Context, off, n uint32) ([]byte, error)
 	// MD5 is computed by the chip over what its flash holds.
 	MD5(ctx context.Context, off, n uint32) ([16]byte, error)
-	// Write erases, writes and proves whole sectors; see esprom.Session.
-	Write(ctx context.Context, off uint32, data []byte, progress func(done, total int)) error
+	// Write erases, writes and proves whole sectors, and gives the chip's MD5
+	// of what it wrote, asked for after the last write; see esprom.Session.
+	Write(ctx context.Context, off uint32, data []byte, progress func(done, total int)) ([16]byte, error)
 }
 
 const sectorSize = 0x1000
@@ -23,23 +24,23 @@ const sectorSize = 0x1000
 // read from the chip, and out of every slot in keep.
 func (d *Device) write(ctx context.Context, v View, p flashmap.Partition, off uint32, data []byte,
 	keep []flashmap.Slot, progress func(done, total int),
-) error {
+) (sum [16]byte, err error) {
 	if !v.writable(p) {
-		return refuse(CodeFence, "partition %q at %#x is neither an OTA slot nor the OTA data", p.Label, p.Offset)
+		return sum, refuse(CodeFence, "partition %q at %#x is neither an OTA slot nor the OTA data", p.Label, p.Offset)
 	}
 	if off%sectorSize != 0 || uint64(off)+sectors(len(data)) > uint64(p.Size) || len(data) == 0 {
-		return refuse(CodeFence, "%d bytes at +%#x do not fit into partition %q of %d bytes", len(data), off, p.Label, p.Size)
+		return sum, refuse(CodeFence, "%d bytes at +%#x do not fit into partition %q of %d bytes", len(data), off, p.Label, p.Size)
 	}
 	for _, s := range keep {
 		kept, ok := v.Table.Slot(s)
 		if ok && overlap(kept, p.Offset+off, sectors(len(data))) {
-			return refuse(CodeFence, "%v must stay as it is", s)
+			return sum, refuse(CodeFence, "%v must stay as it is", s)
 		}
 	}
-	if err := d.flash.Write(ctx, p.Offset+off, data, progress); err != nil {
-		return fmt.Errorf("partition %q: %w", p.Label, err)
+	if sum, err = d.flash.Write(ctx, p.Offset+off, data, progress); err != nil {
+		return sum, fmt.Errorf("partition %q: %w", p.Label, err)
 	}
-	return nil
+	return sum, nil
 }
 
 // writable: p stands in the table as an OTA slot or as the OTA data. Factory

@@ -25,12 +25,12 @@ func (m *memory) Read(_ context.Context, off, n uint32) ([]byte, error) {
 func (m *memory) MD5(_ context.Context, off, n uint32) ([16]byte, error) {
 	return md5.Sum(m.data[off : off+n]), nil
 }
-func (m *memory) Write(_ context.Context, off uint32, data []byte, _ func(done, total int)) error {
+func (m *memory) Write(_ context.Context, off uint32, data []byte, _ func(done, total int)) ([16]byte, error) {
 	m.writes++
 	if m.bend != nil {
 		copy(m.data[off:], m.bend(data))
 	}
-	return nil
+	return md5.Sum(m.data[off : int(off)+len(data)]), nil
 }
 
 // TestFence: of the whole flash, only OTA slots that need not be kept and the
@@ -85,7 +85,7 @@ func TestFence(t *testing.T) {
 		{"OTA data elsewhere", moved, 0, sectorSize, false},
 	} {
 		before := m.writes
-		err := d.write(t.Context(), v, tc.p, tc.off, make([]byte, tc.n), keep, nil)
+		_, err := d.write(t.Context(), v, tc.p, tc.off, make([]byte, tc.n), keep, nil)
 		var r *Refusal
 		if tc.want != (err == nil) || tc.want != (m.writes > before) {
 			t.Errorf("%s: %v, written: %v", tc.name, err, m.writes > before)

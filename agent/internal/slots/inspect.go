@@ -138,7 +138,7 @@ func (d *Device) findTable(ctx context.Context) (View, error) {
 			problems = append(problems, fmt.Errorf("%#x: it begins with %#x", at, mark))
 			continue
 		}
-		raw, err := d.flash.Read(ctx, at, flashmap.TableSize)
+		raw, err := d.readTable(ctx, at)
 		if err != nil {
 			return View{}, fmt.Errorf("read the partition table: %w", err)
 		}
@@ -149,6 +149,31 @@ func (d *Device) findTable(ctx context.Context) (View, error) {
 		problems = append(problems, fmt.Errorf("%#x: %w", at, err))
 	}
 	return View{}, refuse(CodeNoTable, "no partition table on the chip").because(errors.Join(problems...))
+}
+
+// tableStep is how much of a partition table is read at once: 16 rows of 32
+// bytes, as many as most have.
+const tableStep = 512
+
+var blankRow = bytes.Repeat([]byte{0xFF}, 32)
+
+// readTable reads a partition table as far as it is filled: the chip's bootloader
+// stops at a blank row as well, and the full size takes longer than all the rest
+// that is read.
+func (d *Device) readTable(ctx context.Context, at uint32) ([]byte, error) {
+	var raw []byte
+	for len(raw) < flashmap.TableSize {
+		n := min(tableStep, flashmap.TableSize-uint32(len(raw)))
+		b, err := d.flash.Read(ctx, at+uint32(len(raw)), n)
+		if err != nil {
+			return nil, err
+		}
+		raw = append(raw, b...)
+		if bytes.HasSuffix(b, blankRow) {
+			break
+		}
+	}
+	return raw, nil
 }
 
 // entrySize is the part of an OTA data sector that means something.

@@ -11,9 +11,10 @@ const bitsPerByte = 10
 
 // lane is one direction of the serial line. Bytes written to it come out at
 // the pace of their baud rate. Pacing keeps the line's own clock: what a timer
-// comes late is made good with the next piece, so the rate holds in aggregate,
-// and a piece is some milliseconds long, so it costs a few hundred timers a
-// second at most.
+// comes late, as on a busy machine it does by milliseconds, is made good with
+// the next piece, after a pause too, as what comes then may answer what came
+// late. So the rate holds in aggregate, and a piece is some milliseconds long,
+// so it costs a few hundred timers a second at most.
 type lane struct {
 	depth int               // bytes taken before a writer has to wait
 	out   func([]byte, int) // where bytes arrive, with their baud rate
@@ -83,6 +84,7 @@ func (l *lane) clear() {
 // run moves the bytes until ctx ends.
 func (l *lane) run(ctx context.Context) {
 	var free time.Time
+	var late time.Duration // of the last piece
 	for {
 		b, ok := l.take()
 		if !ok {
@@ -91,8 +93,8 @@ func (l *lane) run(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			}
-			if now := time.Now(); free.Before(now) {
-				free = now // the line was idle
+			if from := time.Now().Add(-min(late, mostLate)); free.Before(from) {
+				free = from // the line was idle
 			}
 			continue
 		}
@@ -100,9 +102,13 @@ func (l *lane) run(ctx context.Context) {
 		if sleep(ctx, time.Until(free)) != nil {
 			return
 		}
+		late = time.Since(free)
 		l.out(b.data, b.baud)
 	}
 }
+
+// mostLate is how much of a late timer is made good after a pause.
+const mostLate = 50 * time.Millisecond
 
 // take is the next piece: what goes over the line in about 5 ms.
 func (l *lane) take() (burst, bool) {

@@ -39,7 +39,7 @@ lint: setup ## check Go (with and without ROS 2), shell and Python
 fuzz: ## fuzz every parser of outside bytes, each for FUZZTIME=20s; FUZZ=name chooses
 	@scripts/fuzz
 
-bench: build ## compare the agent's flasher with esptool; load the fleet's server with 10,000 robots
+bench: build ## compare the agent with its peers in one table (BENCH=full: all of it); load the fleet's server
 	@$(ENVIRONMENT) && scripts/bench
 
 idle: build ## measure the agent's memory and CPU at rest, with ROS 2, MQTT and DTLS on

@@ -38,10 +38,18 @@ type files struct {
 	dir     string
 	running []byte // in factory
 	update  []byte
-	other   []byte // unrelated, what a slot holds from the update before last
-	older   []byte // update, but for a sector in each tenth region
-	bumped  []byte // update, but for version, hash of the ELF file, checksum and digest
-	floor   int    // bytes on the line that update cannot be written without
+	raw     int      // bytes on the line of update in the ROM's frames, not deflated
+	changes []change // the first is a slot that holds an unrelated image
+}
+
+// change is what lies in the slot before, and what follows from that.
+type change struct {
+	name   string
+	file   string // before, without the rest of the slot
+	before []byte
+	fresh  bool // all of the image is new to the slot
+	small  bool // little of it is
+	floor  int  // bytes on the line that cannot be done without
 }
 
 func (f files) path(name string) string { return filepath.Join(f.dir, name) }
@@ -49,20 +57,33 @@ func (f files) path(name string) string { return filepath.Join(f.dir, name) }
 // prepare makes the images and writes them to dir.
 func prepare(dir string, size int) (files, error) {
 	f := files{dir: dir}
+	var other []byte
 	for _, b := range []struct {
 		to      *[]byte
 		version string
-	}{{&f.running, runningVersion}, {&f.update, newVersion}, {&f.other, "0.1.9"}} {
+	}{{&f.running, runningVersion}, {&f.update, newVersion}, {&other, "0.1.9"}} {
 		img, err := testimage.Build(testimage.Spec{Version: b.version, Size: size})
 		if err != nil {
 			return f, err
 		}
 		*b.to = img
 	}
-	f.older, f.bumped = older(f.update), bumped(f.update)
-	var err error
-	if f.floor, err = floor(f.update); err != nil {
-		return f, err
+	f.raw = escaped(f.update) + (size+romBlock-1)/romBlock*blockMore
+	f.changes = []change{
+		{name: "first write", file: "other.bin", before: other, fresh: true},
+		{name: "small change", file: "older.bin", before: older(f.update), small: true},
+		{name: "version only", file: "bumped.bin", before: bumped(f.update), small: true},
+		{name: "large change", file: "moved.bin", before: moved(f.update)},
+		{name: "no change", file: "update.bin", before: f.update, small: true},
+	}
+	for i, c := range f.changes {
+		var err error
+		if f.changes[i].floor, err = floor(c.before, f.update); err != nil {
+			return f, err
+		}
+		if err := os.WriteFile(f.path(c.file), c.before, 0o600); err != nil {
+			return f, err
+		}
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -82,13 +103,22 @@ func prepare(dir string, size int) (files, error) {
 	}
 	for name, b := range map[string][]byte{
 		"signed.bin": signed, "key.pem": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: pub}),
-		"update.bin": f.update, "older.bin": f.older, "bumped.bin": f.bumped, "otadata.bin": boot,
+		"otadata.bin": boot,
 	} {
 		if err := os.WriteFile(f.path(name), b, 0o600); err != nil {
 			return f, err
 		}
 	}
 	return f, nil
+}
+
+// moved is img with its second half 64 bytes further, as code is where a
+// function before it grew.
+func moved(img []byte) []byte {
+	const by = 64
+	old := bytes.Clone(img)
+	copy(old[len(old)/2+by:], img[len(img)/2:])
+	return old
 }
 
 // older differs from img in one sector of each tenth region, in place.
@@ -130,12 +160,39 @@ func bumped(img []byte) []byte {
 // the block's.
 const (
 	blockSize = 16 << 10
+	romBlock  = 1 << 10
 	blockMore = 2 + 8 + 16
 )
 
-// floor is how many bytes bring img to the loader: the smallest of its zlib
-// streams in blocks of the largest size, escaped.
-func floor(img []byte) (int, error) {
+// floor is how many bytes make img of before: each run of sectors that differ
+// as the smallest of its zlib streams in blocks of the largest size, escaped.
+func floor(before, img []byte) (int, error) {
+	sum := 0
+	for from := 0; from < len(img); {
+		to := from
+		for to < len(img) && !sameSector(before, img, to) {
+			to = min(to+sectorSize, len(img))
+		}
+		if to == from {
+			from += sectorSize
+			continue
+		}
+		n, err := framed(img[from:to])
+		if err != nil {
+			return 0, err
+		}
+		sum, from = sum+n, to
+	}
+	return sum, nil
+}
+
+func sameSector(a, b []byte, at int) bool {
+	end := min(at+sectorSize, len(b))
+	return end <= len(a) && bytes.Equal(a[at:end], b[at:end])
+}
+
+// framed is how many bytes bring p to the loader.
+func framed(p []byte) (int, error) {
 	least := 0
 	for level := zlib.BestSpeed; level <= zlib.BestCompression; level++ {
 		var z bytes.Buffer
@@ -143,19 +200,23 @@ func floor(img []byte) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		if _, err := w.Write(img); err != nil {
+		if _, err := w.Write(p); err != nil {
 			return 0, err
 		}
 		if err := w.Close(); err != nil {
 			return 0, err
 		}
-		n := z.Len() + (z.Len()+blockSize-1)/blockSize*blockMore +
-			bytes.Count(z.Bytes(), []byte{0xC0}) + bytes.Count(z.Bytes(), []byte{0xDB})
+		n := escaped(z.Bytes()) + (z.Len()+blockSize-1)/blockSize*blockMore
 		if least == 0 || n < least {
 			least = n
 		}
 	}
 	return least, nil
+}
+
+// escaped is how many bytes p takes within frames.
+func escaped(p []byte) int {
+	return len(p) + bytes.Count(p, []byte{0xC0}) + bytes.Count(p, []byte{0xDB})
 }
 
 // otaData is the sector that makes a chip fresh from the works boot ota_0.

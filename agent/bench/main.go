@@ -1,26 +1,29 @@
-// Command bench compares the agent's flasher with Espressif's esptool on the
-// same simulated chip.
+// Command bench compares what the agent needs with what its peers need, side by
+// side in one run, and prints one table; see part and row.
 //
 // # Parties
 //
-//	bench      the simulated ESP32-S3, its serial line, the clock
+//	bench        the simulated ESP32-S3, its serial line, the clock
 //	bench/agent  this program again, as a child process: connect, inspect,
 //	             write the slot, attest, switch, reset; what the agent does
-//	esptool    a child process: write-flash of the image and of the same OTA
-//	             data, with its own check by MD5, and its reset
+//	esptool      Espressif's, a child process: write-flash of the image and of
+//	             the same OTA data, with its own check by MD5, and its reset
 //
-// Each run gets a chip of its own, with the flash timing of a common part and
-// bytes at the pace of the baud rate. Runs of the two alternate.
+// # Downtime
 //
-// # What is measured
+// Each run gets a chip of its own, with bytes at the pace of the baud rate and,
+// but for the rows that say otherwise, the flash timing of a common part. Runs
+// of the rivals alternate. On a pseudo terminal, which has no DTR and RTS, the
+// chip waits in its loader already, and the time is that from the first byte on
+// the line to the last. Over RFC 2217 it is that from the moment the chip leaves
+// its application until the new one runs, by the chip's own state. Neither holds
+// the start of a process. esptool over RFC 2217 waits 50 ms for nearly every
+// command, which is pyserial's way to poll: how the two loaders compare, the
+// terminal tells.
 //
-// Over RFC 2217, where DTR and RTS work: from the moment the chip leaves its
-// application until the new one runs, by the chip's own state. On a pseudo
-// terminal, which has no such lines, the chip waits in its loader already, and
-// the time is that from the first byte on the line to the last. Neither holds
-// the start of a process; the last column of the table has the whole of it.
-// esptool over RFC 2217 waits 50 ms for nearly every command, which is
-// pyserial's way to poll: how the two loaders compare, the terminal tells.
+// The bound of a row is the time of the bytes that the case cannot do without,
+// or, where that is more, what the flash was erasing and writing for, and in
+// both cases the one MD5 of the whole that proves it.
 //
 // It ends with 1 when the agent's flasher is slower than noise explains.
 package main
@@ -33,8 +36,18 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
+	"time"
 )
+
+// parts are the parts of the table, in its order.
+func parts() []part {
+	return []part{
+		{"downtime", true, downtime},
+	}
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -53,9 +66,11 @@ func main() {
 type options struct {
 	esptool string
 	runs    int
-	baud    int
 	size    int
+	part    string
 	only    string
+	full    bool
+	json    string
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -65,15 +80,20 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.StringVar(&o.esptool, "esptool", os.Getenv("ROBOT_OTA_ESPTOOL"), "the esptool to compare with (or $ROBOT_OTA_ESPTOOL)")
-	f.IntVar(&o.runs, "runs", 3, "runs of each kind, 1 to 99; the slow kinds get fewer")
-	f.IntVar(&o.baud, "baud", 921600, "bits per second while flashing")
+	f.IntVar(&o.runs, "runs", 0, "runs of each case, 1 to 99; 1, or 3 with -full; the slow cases get fewer")
 	f.IntVar(&o.size, "size", 1_388_912, "bytes of the image")
+	f.BoolVar(&o.full, "full", os.Getenv("BENCH") == "full", "all cases, which takes hours (or BENCH=full)")
+	f.StringVar(&o.part, "part", "", "this part of the table alone")
 	f.StringVar(&o.only, "only", "", "cases whose name holds this text alone")
+	f.StringVar(&o.json, "json", "", "write the table to this file as JSON, too")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if o.esptool == "" {
-		return errors.New("no esptool: name it with -esptool or in $ROBOT_OTA_ESPTOOL; make bench sets it up")
+	if o.runs == 0 {
+		o.runs = 1
+		if o.full {
+			o.runs = 3
+		}
 	}
 	if o.runs < 1 || o.runs > 99 {
 		return fmt.Errorf("-runs %d: want 1 to 99", o.runs)
@@ -81,32 +101,56 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return compare(ctx, o, out)
 }
 
-// compare measures every case and judges.
+// compare measures all parts that were asked for, prints the table and judges.
 func compare(ctx context.Context, o options, out io.Writer) error {
-	dir, err := os.MkdirTemp("", "ota-bench-")
+	all, err := chosen(parts(), o.part)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	files, err := prepare(dir, o.size)
-	if err != nil {
-		return err
-	}
-	var results []result
-	for _, c := range cases(o) {
-		fmt.Fprintf(out, "%s, %s\n", c.link, c.name)
-		r, err := c.measure(ctx, files, o, out)
+	r := newRecord(o)
+	var verdicts []error
+	for _, p := range all {
+		rows, err := p.rows(ctx, o, out)
 		if err != nil {
-			return fmt.Errorf("%s, %s: %w", c.link, c.name, err)
+			return fmt.Errorf("%s: %w", p.name, err)
 		}
-		results = append(results, r)
+		for i := range rows {
+			rows[i].Part, rows[i].Median = p.name, spreadOf(rows[i].Values).median
+		}
+		r.Rows = append(r.Rows, rows...)
+		if p.strict {
+			verdicts = append(verdicts, judge(rows))
+		}
 	}
-	if len(results) == 0 {
+	if len(r.Rows) == 0 {
 		return fmt.Errorf("-only %q: no case has a name like that", o.only)
 	}
-	fmt.Fprintln(out)
-	if err := report(out, o, files.floor, results); err != nil {
+	r.Took, r.Load[1] = time.Since(r.Began).Seconds(), load()
+	fmt.Fprintf(out, "\n%s, %.0f s; %d cores, load %s at the beginning and %s at the end\n\n",
+		r.Began.UTC().Format(time.RFC3339), r.Took, r.CPUs, r.Load[0], r.Load[1])
+	if err := show(out, r.Rows); err != nil {
 		return err
 	}
-	return judge(results)
+	if o.json != "" {
+		if err := r.save(o.json); err != nil {
+			return err
+		}
+	}
+	return errors.Join(verdicts...)
+}
+
+// chosen is the part of that name, or all.
+func chosen(all []part, name string) ([]part, error) {
+	if name == "" {
+		return all, nil
+	}
+	var names []string
+	for _, p := range all {
+		if p.name == name {
+			return []part{p}, nil
+		}
+		names = append(names, p.name)
+	}
+	slices.Sort(names)
+	return nil, fmt.Errorf("-part %q: there are %s", name, strings.Join(names, ", "))
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"time"
 )
 
 // Faults is a plan of what goes wrong. Numbers count from 1 since SetFaults;
@@ -79,6 +80,9 @@ type Counters struct {
 	BytesToHost  uint64 `json:"bytes_to_host"`
 	FramesToChip uint64 `json:"frames_to_chip"`
 	FramesToHost uint64 `json:"frames_to_host"`
+	// What the flash part was at work for, by Config.Timing.
+	WriteTime time.Duration `json:"write_ns"` // erasing and programming
+	ReadTime  time.Duration `json:"read_ns"`  // reading, hashing included
 }
 
 // direction of a byte or frame.
@@ -105,6 +109,14 @@ func (f *faultState) arm(plan Faults) {
 		rand.New(rand.NewPCG(plan.ToChip.Seed, 1)),
 		rand.New(rand.NewPCG(plan.ToHost.Seed, 2)),
 	}
+}
+
+// worked counts what the flash part takes for something.
+func (f *faultState) worked(write, read time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.count.WriteTime += write
+	f.count.ReadTime += read
 }
 
 func (f *faultState) counters() Counters {

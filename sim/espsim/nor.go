@@ -61,7 +61,9 @@ func (n *nor) read(ctx context.Context, addr uint32, p []byte) error {
 	if !n.inside(addr, uint32(len(p))) {
 		return errSPI
 	}
-	if err := n.spend(ctx, n.timing.Read*time.Duration(len(p))/1024); err != nil {
+	d := n.timing.Read * time.Duration(len(p)) / 1024
+	n.faults.worked(0, d)
+	if err := n.spend(ctx, d); err != nil {
 		return err
 	}
 	n.peek(addr, p)
@@ -174,6 +176,7 @@ func (n *nor) operate(ctx context.Context, d time.Duration, background bool, e e
 		return errPower
 	case opRuns:
 	}
+	n.faults.worked(d, 0)
 	if background {
 		n.apply(e, apply)
 		n.ahead(d)

@@ -205,7 +205,7 @@ func silence(s *scene, topics ...string) string {
 	for _, topic := range topics {
 		s.robot.broker.publish(s.t, topic, false, fmt.Appendf(nil, `{"id":"x","url":"%s/x","sha256":%q,"version":"0.2.1"}`, s.evil.URL, digestA))
 	}
-	if said := s.robot.command("cancel", `{"id":"none"}`); !strings.HasPrefix(said, "nothing_to_do: ") {
+	if said := s.robot.command("cancel", `{"id":"none"}`); !strings.HasPrefix(said, "unknown_job: ") {
 		return said
 	}
 	if n := len(s.robot.broker.told(before)); n != 1 {

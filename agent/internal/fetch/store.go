@@ -132,12 +132,23 @@ func (s *store) full(err error, need int64) error {
 	return &DiskFullError{Dir: s.dir, Need: need + reserve, Free: free, Cause: cause}
 }
 
+// dated is a verified image, and when it was used last.
+type dated struct {
+	name string
+	at   time.Time
+}
+
 // images lists the verified images, the one used longest ago first.
 func (s *store) images() []string {
-	type dated struct {
-		name string
-		at   time.Time
+	found := s.byDate()
+	names := make([]string, len(found))
+	for i, f := range found {
+		names[i] = f.name
 	}
+	return names
+}
+
+func (s *store) byDate() []dated {
 	var found []dated
 	entries, err := s.disk.ReadDir(s.dir)
 	if err != nil {
@@ -150,11 +161,7 @@ func (s *store) images() []string {
 		}
 	}
 	slices.SortStableFunc(found, func(a, b dated) int { return a.at.Compare(b.at) })
-	names := make([]string, len(found))
-	for i, f := range found {
-		names[i] = f.name
-	}
-	return names
+	return found
 }
 
 // sweep removes what other downloads than those of the keys left unfinished: one
@@ -256,7 +263,13 @@ func (s *store) settle(sum, name string, now time.Time) error {
 			return err
 		}
 	}
-	if err := s.disk.Chtimes(s.path(to), now, now); err != nil { // used now: pruned last
+	used := now
+	for _, other := range s.byDate() { // dated by a clock that was ahead
+		if other.name != to && !other.at.Before(used) {
+			used = other.at.Add(time.Second)
+		}
+	}
+	if err := s.disk.Chtimes(s.path(to), used, used); err != nil { // pruned last
 		return err
 	}
 	return s.prune()

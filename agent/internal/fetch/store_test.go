@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -338,5 +339,29 @@ func TestStoreThatIsNoDirectory(t *testing.T) {
 	}
 	if info, err := os.Stat(wide); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}
+
+// The image that was verified last is kept, whatever the clock says: one that was
+// ahead has dated the others later than it.
+func TestAnImageIsKeptByAClockThatWasSetBack(t *testing.T) {
+	dir := t.TempDir()
+	s, err := newStore(disk.Disk{}, dir, 1<<20, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for i, at := range []time.Time{now.Add(48 * time.Hour), now.Add(47 * time.Hour), now, now.Add(-time.Hour), now.Add(time.Minute)} {
+		sum := strings.Repeat(strconv.Itoa(i), 64)
+		if err := os.WriteFile(filepath.Join(dir, sum+unverifiedEnd), []byte("image"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.settle(sum, sum+unverifiedEnd, at); err != nil {
+			t.Fatal(err)
+		}
+		left := s.images()
+		if last := left[len(left)-1]; last != sum+imageEnd || len(left) != min(i+1, 2) {
+			t.Errorf("after image %d there are %q", i, left)
+		}
 	}
 }

@@ -3,7 +3,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-go rehearse lint fuzz bench idle screenshots demo deb reproducible vuln sbom clean
+.PHONY: help setup build test test-go rehearse lint fuzz bench idle soak screenshots demo deb reproducible vuln sbom clean
 
 # The environment of ROS 2 and of the tools that tests use, as scripts/setup wrote it.
 ENVIRONMENT = source .cache/ros.env && source .cache/tools.env
@@ -44,6 +44,9 @@ bench: build ## compare the agent with its peers in one table (BENCH=full: all o
 
 idle: build ## measure the agent's memory and CPU at rest, with ROS 2, MQTT and DTLS on
 	@$(ENVIRONMENT) && scripts/idle
+
+soak: build ## let an agent live through noise, in fake time (SOAKS=4 days) and for real (SOAKTIME=10m); fail when it grows
+	@$(ENVIRONMENT) && scripts/soak
 
 screenshots: ## draw the dashboard's pictures in docs/pictures anew, with Chromium
 	@mkdir -p docs/pictures

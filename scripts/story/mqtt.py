@@ -22,12 +22,18 @@ class Fleet:
         secret(self.folder / "passwords", "".join(f"{user}:{word}\n" for user, word in passwords.items()))
         for user, word in passwords.items():
             secret(self.password_of(user), word)
-        processes.start("broker", bin / "ota-sim", "broker", "--program", "auto", "--state", self.folder / "mosquitto",
-                        "--listen", f"127.0.0.1:{port}", "--passwords", self.folder / "passwords",
-                        "--tls-cert", tls / "server.pem", "--tls-key", tls / "server-key.pem")
-        processes.wait_for("broker", lambda: listens(port))
+        self.port, self.tls = port, tls
+        self.start_broker()
         processes.start("listener", bin / "ota-sim", "subscribe", *self._login(), f"fleet/{robot}/ota/#")
         processes.wait_for("listener", lambda: processes.logged("listener", "subscribed"))
+
+    def start_broker(self):
+        """Starts it, with what it knew before."""
+        self.processes.start("broker", self.bin / "ota-sim", "broker", "--program", "auto",
+                             "--state", self.folder / "mosquitto", "--listen", f"127.0.0.1:{self.port}",
+                             "--passwords", self.folder / "passwords",
+                             "--tls-cert", self.tls / "server.pem", "--tls-key", self.tls / "server-key.pem")
+        self.processes.wait_for("broker", lambda: listens(self.port))
 
     def _login(self):
         return ("--broker", self.url, "--ca", self.ca, "--password-file", self.password_of("operator"))

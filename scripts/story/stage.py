@@ -11,6 +11,7 @@ from mqtt import Fleet
 from processes import Failed, Processes, free_port, run, secret
 
 BIN = pathlib.Path("bin").resolve()
+AGENT = BIN / "ota-agent"
 ROBOT = "robot_01"
 DTLS_KEY = secrets.token_hex(16)
 
@@ -78,19 +79,24 @@ trial: {{window: {trial}}}
                 "--control", f / "sim.sock", "--flash", f / "flash.bin", "--firmware", f / "0.2.0.bin:factory",
                 "--dtls", f"127.0.0.1:{self.dtls}", "--dtls-identity", "robot_a14f4201", "--dtls-key", DTLS_KEY)
         p.wait_for("sim", lambda: p.logged("sim", "ready"))
+        self.start_server()
+        self.fleet = Fleet(BIN, p, f / "tls", ROBOT)
+        secret(f / "dtls.key", f"robot_a14f4201:{DTLS_KEY}\n")
+        self.start_agent(trial)
+
+    def start_server(self):
+        """The update server."""
+        f, p = self.folder, self.processes
         p.start("fleet", BIN / "ota-fleet", "serve", "--data", f / "fleet", "--listen", f"127.0.0.1:{self.port}",
                 "--tls-cert", f / "tls" / "server.pem", "--tls-key", f / "tls" / "server-key.pem",
                 "--identity", "optional")
         p.wait_for("fleet", lambda: p.logged("fleet", "listening"))
-        self.fleet = Fleet(BIN, p, f / "tls", ROBOT)
-        secret(f / "dtls.key", f"robot_a14f4201:{DTLS_KEY}\n")
-        self.start_agent(trial)
 
     def start_agent(self, trial):
         """The agent, instead of the one that runs."""
         p = self.processes
         p.end("agent")
-        p.start("agent", BIN / "ota-agent", "run", "--config", self.config(trial))
+        p.start("agent", AGENT, "run", "--config", self.config(trial))
         p.wait_for("agent", lambda: p.logged("agent", "ready"))
 
     def operator(self):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/robot-platform/robot-ota/agent/internal/config"
@@ -58,7 +59,10 @@ func (s *subject) Health(ctx context.Context) control.Health {
 	if err != nil {
 		groups = nil
 	}
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
 	h := control.Health{
+		Goroutines: runtime.NumGoroutine(), Heap: memory.HeapAlloc,
 		At: time.Now(), Version: s.version, PID: os.Getpid(), UID: os.Getuid(), Groups: append(groups, os.Getgid()), Started: s.started,
 		Damaged: s.damaged, FoundHeld: s.foundHeld, Status: s.core.Status(), Keys: s.ring.Report(),
 		LastCheck: s.core.LastCheck(), Watchdog: s.dog.within.Seconds(), Firmware: s.firmware(),

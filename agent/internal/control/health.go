@@ -18,6 +18,10 @@ type Health struct {
 	UID     int       `json:"uid"`
 	Groups  []int     `json:"groups"`
 	Started time.Time `json:"started"`
+	// Goroutines that there are, and the bytes of memory that Go's own objects
+	// take: what grows over days is a leak.
+	Goroutines int    `json:"goroutines"`
+	Heap       uint64 `json:"heap_bytes"`
 	// Damaged is where a damaged memory was put aside at the start.
 	Damaged string `json:"damaged,omitempty"`
 	// FoundHeld: the chip and its line were in the agent's hands when it

@@ -45,14 +45,16 @@ type day struct {
 	board  *robot.Board // of the life that is
 	since  time.Time    // a firmware that turns bad was confirmed
 	agent  *life
-	deadly bool // the agent dies now and then, at what it does
-	doomed bool // it dies right after what it does now
+	deadly bool          // the agent dies now and then, at what it does
+	doomed bool          // it dies right after what it does now
+	wrong  time.Duration // by which the clock on the wall is wrong
 
-	done   map[string]int
-	lately map[string][]time.Time
-	writes map[version]int
-	blamed map[version]bool
-	faults map[string]string
+	done     map[string]int
+	restless int // how many times as much may be done as in a day; 0: once
+	lately   map[string][]time.Time
+	writes   map[version]int
+	blamed   map[version]bool
+	faults   map[string]string
 }
 
 // fate is what becomes of the agent at an operation.
@@ -89,10 +91,21 @@ func v(patch uint8) version { return version{Minor: 2, Patch: patch} }
 // more that are good.
 func newDay(t *testing.T, seed uint64) *day {
 	t.Helper()
-	rng := mrand.New(mrand.NewPCG(seed, 1)) //nolint:gosec // a seed must give the same day again
+	rng := dice(seed)
+	return newDayOf(t, rng, map[version]nature{v(0): good, v(1): good, v(2): crash + nature(rng.IntN(4)), v(3): reboots + nature(rng.IntN(3)), v(4): good, v(5): good})
+}
+
+// dice fall the same way again for the same seed.
+func dice(seed uint64) *mrand.Rand {
+	return mrand.New(mrand.NewPCG(seed, 1)) //nolint:gosec // nothing is to be hidden from anybody
+}
+
+// newDayOf is a robot that runs 0.2.0 from ota_0, and a fleet with releases.
+func newDayOf(t *testing.T, rng *mrand.Rand, natures map[version]nature) *day {
+	t.Helper()
 	d := &day{
 		dir: t.TempDir(), address: &url.URL{Scheme: "https", Host: "updates.example"}, start: time.Now(), rng: rng, board: robot.NewBoard(),
-		natures: map[version]nature{v(0): good, v(1): good, v(2): crash + nature(rng.IntN(4)), v(3): reboots + nature(rng.IntN(3)), v(4): good, v(5): good},
+		natures: natures,
 		done:    map[string]int{}, lately: map[string][]time.Time{}, writes: map[version]int{}, blamed: map[version]bool{}, faults: map[string]string{},
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -283,6 +296,7 @@ func aDay(t *testing.T, seed uint64) {
 	l, lives := d.live(t, ctx, d.start.Add(48*time.Hour))
 	d.ends(l, v(5))
 	d.recorded(l)
+	d.spared()
 	d.told(v(5))
 	l.bury()
 	cancel()

@@ -23,6 +23,7 @@ type fleet struct {
 	away   bool // nobody reaches the broker
 	lines  map[net.Conn]struct{}
 	events []mqttlink.Event
+	keep   int // of the events, 0: all
 	last   mqttlink.Status
 }
 
@@ -61,6 +62,9 @@ func (f *fleet) hear(_ *broker.Client, _ packets.Subscription, p packets.Packet)
 		var e mqttlink.Event
 		err = json.Unmarshal(p.Payload, &e)
 		f.events = append(f.events, e)
+		if f.keep > 0 && len(f.events) > f.keep {
+			f.events = append(f.events[:0], f.events[1:]...)
+		}
 	case "fleet/r1/ota/status":
 		err = json.Unmarshal(p.Payload, &f.last)
 	}

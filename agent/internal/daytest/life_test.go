@@ -36,6 +36,9 @@ type life struct {
 	robot  *robot.Board
 	log    *journal.Journal
 	core   *engine.Engine
+	link   *mqttlink.Link
+	plan   *schedule.Schedule
+	images *fetch.Client
 	ended  chan struct{} // closed at its end
 	end    sync.Once
 	cancel context.CancelFunc
@@ -75,13 +78,13 @@ func (d *day) begin(ctx context.Context) (*life, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan := schedule.New(schedule.Config{Period: checkEvery, File: filepath.Join(d.dir, "schedule.json")}, quiet)
+	plan := schedule.New(schedule.Config{Period: checkEvery, File: filepath.Join(d.dir, "schedule.json"), Clock: d.wall}, quiet)
 	core = engine.New(config(), engine.Ports{
 		Source: updateserver.New(updateserver.Config{URL: d.address, RobotID: "r1", SKU: "standard"}, l),
 		Images: images, Line: l, Chip: l, Robot: l.robot, Journal: l, Baselines: store,
 		Checks: checks{l, plan}, Observer: steps{l, link},
 	}, m, quiet)
-	l.core = core
+	l.core, l.link, l.plan, l.images = core, link, plan, images
 	ctx, l.cancel = context.WithCancel(ctx)
 	l.wg.Go(func() { _ = core.Run(ctx) })
 	l.wg.Go(func() { _ = link.Run(ctx, core) })

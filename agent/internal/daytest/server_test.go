@@ -59,14 +59,20 @@ func (l *life) Do(req *http.Request) (*http.Response, error) {
 	switch luck {
 	case 0:
 		return nil, &httpguard.UnreachableError{Host: req.URL.Host, Cause: errors.New("connection refused")}
-	case 1: // it hangs
-		<-req.Context().Done()
-		return nil, req.Context().Err()
+	case 1: // it hangs, for as long as httpguard lets it
+		late := time.NewTimer(30 * time.Second)
+		defer late.Stop()
+		select {
+		case <-late.C:
+			return nil, &httpguard.UnreachableError{Host: req.URL.Host, Cause: errors.New("timeout awaiting response headers")}
+		case <-req.Context().Done():
+			return nil, req.Context().Err()
+		}
 	case 2:
 		rec.Header().Set("Retry-After", "1200")
 		rec.WriteHeader(http.StatusServiceUnavailable)
 	case 3:
-		rec.Header().Set("Retry-After", time.Now().Add(25*time.Minute).UTC().Format(http.TimeFormat))
+		rec.Header().Set("Retry-After", d.right().Add(25*time.Minute).UTC().Format(http.TimeFormat))
 		rec.WriteHeader(http.StatusTooManyRequests)
 	case 4:
 		rec.WriteHeader(http.StatusInternalServerError)

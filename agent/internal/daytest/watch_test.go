@@ -39,7 +39,7 @@ func (d *day) count(what string) {
 	if !known {
 		d.fault("%s has no bound", what)
 	}
-	if d.done[what] > b.whole {
+	if d.done[what] > b.whole*max(1, d.restless) {
 		d.fault("%s was done %d times", what, d.done[what])
 	}
 	late := slices.DeleteFunc(d.lately[what], func(t time.Time) bool { return now.Sub(t) >= 55*time.Second })
@@ -118,6 +118,12 @@ func (d *day) recorded(l *life) {
 	if a, err := l.log.Verify(); err != nil || a.Records != len(records) {
 		d.fault("the history does not hold together: %+v, %v", a, err)
 	}
+}
+
+// spared is each bad firmware that ran and was not put back.
+func (d *day) spared() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for v, n := range d.natures {
 		if n != good && d.writes[v] > 0 && !d.blamed[v] {
 			d.fault("%s is bad, and was not put back", v)

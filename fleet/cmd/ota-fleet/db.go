@@ -56,7 +56,7 @@ func dbCheckCommand() *cobra.Command {
 			if asJSON {
 				err = printJSON(cmd.OutOrStdout(), c)
 			} else {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s, form %d: %d releases of %d artifacts, %d keyring documents\n", s.Dialect(), c.Form, c.Releases, c.Artifacts, c.Keyrings)
+				fmt.Fprintf(cmd.OutOrStdout(), "%s, form %d: %d releases of %d artifacts, %d patches, %d keyring documents\n", s.Dialect(), c.Form, c.Releases, c.Artifacts, c.Patches, c.Keyrings)
 				for _, u := range c.Unlisted {
 					fmt.Fprintf(cmd.OutOrStdout(), "no release names artifacts/%s; it may be removed\n", u)
 				}

@@ -3,6 +3,7 @@
 //	ota-fleet serve    --data DIR --tls-cert FILE --tls-key FILE [--client-ca FILE] [--identity required|optional]
 //	ota-fleet publish  --data DIR --sku basic,standard [--key pub.der] [--stable] signed.bin
 //	ota-fleet list     --data DIR
+//	ota-fleet patches  --data DIR [--make]
 //	ota-fleet withdraw --data DIR --reason TEXT RELEASE
 //	ota-fleet rollout  start|list|show|watch|pause|resume|promote|halt --data DIR …
 //	ota-fleet halt     --data DIR --release NAME|--sku SKU --reason TEXT
@@ -64,7 +65,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		SilenceUsage:  true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(), publishCommand(), listCommand(), withdrawCommand(), rolloutCommand(), haltCommand(), rollbackCommand(), incidentCommand(), //nolint:contextcheck // cobra carries it
+	root.AddCommand(serveCommand(), publishCommand(), listCommand(), patchesCommand(), withdrawCommand(), rolloutCommand(), haltCommand(), rollbackCommand(), incidentCommand(), //nolint:contextcheck // cobra carries it
 		robotCommand(), userCommand(), keyCommand(), keyringCommand(), metadataCommand(), dbCommand(), simulateCommand(), devCertCommand()) //nolint:contextcheck // the same
 	withManual(root).SetArgs(args)
 	root.SetOut(stdout)

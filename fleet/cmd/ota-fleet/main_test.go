@@ -174,6 +174,7 @@ func makeImages(dir string) error {
 		"0.1.0.bin":    {Version: "0.1.0"},
 		"0.2.0.bin":    {Version: "0.2.0"},
 		"0.2.1.bin":    {Version: "0.2.1", Body: make([]byte, 300_000)},
+		"0.2.2.bin":    {Version: "0.2.2"},
 		"rebuilt.bin":  {Version: "0.2.1", Body: []byte("rebuilt")},
 		"0.7.0.bin":    {Version: "0.7.0"},
 		"standard.bin": {Version: "0.2.2", Project: "robot-platform-standard"},

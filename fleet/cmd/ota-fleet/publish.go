@@ -17,7 +17,7 @@ func publishCommand() *cobra.Command {
 	var at place
 	var chip string
 	var skus, keys []string
-	var stable, asJSON bool
+	var stable, asJSON, noPatches bool
 	cmd := &cobra.Command{
 		Use:   "publish --data DIR --sku SKU[,SKU…] [--key PUBLIC] [--stable] SIGNED",
 		Short: "Verify a signed image and make it a release",
@@ -40,10 +40,18 @@ once. Published again with --stable a release becomes stable.`,
 				return err
 			}
 			if asJSON {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"releases": fresh})
+				err = printJSON(cmd.OutOrStdout(), map[string]any{"releases": fresh})
 			}
 			for _, r := range fresh {
-				fmt.Fprintf(cmd.OutOrStdout(), "published %s (%s): %d bytes, SHA-256 %s, signed by %s\n", r.Name, r.Status, r.Size, r.SHA256, r.Key)
+				if !asJSON {
+					fmt.Fprintf(cmd.OutOrStdout(), "published %s (%s): %d bytes, SHA-256 %s, signed by %s\n", r.Name, r.Status, r.Size, r.SHA256, r.Key)
+				}
+			}
+			if noPatches || err != nil {
+				return err
+			}
+			if err := makePatches(cmd.Context(), s, cmd.ErrOrStderr()); err != nil {
+				return fmt.Errorf("it is published, but robots get no patches to it until ota-fleet patches --make or a server makes them: %w", err)
 			}
 			return tellUnlisted(cmd.Context(), cmd.OutOrStdout(), s, fresh)
 		}),
@@ -53,6 +61,7 @@ once. Published again with --stable a release becomes stable.`,
 	cmd.Flags().StringArrayVar(&keys, "key", nil, "public key that may have signed it (DER or PEM), to be known from now on; may be given more than once")
 	cmd.Flags().StringVar(&chip, "chip", "esp32s3", "chip of the robots")
 	cmd.Flags().BoolVar(&stable, "stable", false, "offer it to every robot of its SKUs at once, without a rollout")
+	cmd.Flags().BoolVar(&noPatches, "no-patches", false, "make no patches now; a running server makes them later, unless told otherwise")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "report as JSON")
 	need(cmd, "sku")
 	return cmd

@@ -44,6 +44,7 @@ type serveOptions struct {
 	certs                          certs.Files
 	identity, logFormat            string
 	downloads                      int
+	noPatches                      bool
 	proxies                        []string
 	people                         people
 	leading                        leading
@@ -84,6 +85,7 @@ Several servers may share one PostgreSQL (--db) and one folder of artifacts.`,
 	f.StringVar(&o.certs.ClientCA, "client-ca", "", "authorities (PEM) whose client certificates prove who a robot is")
 	f.StringVar(&o.identity, "identity", string(api.IdentityRequired), "required, or optional for a laboratory: who proves nothing is served too")
 	f.IntVar(&o.downloads, "downloads", api.DefaultDownloads, "downloads that a robot has on a day in UTC; one that is resumed counts once")
+	f.BoolVar(&o.noPatches, "no-patches", false, "make no patches for versions that robots turn out to run; those that are there are offered")
 	f.StringVar(&o.publicURL, "public-url", "", "https address under which robots or a CDN reach this server; empty: the one that they ask")
 	f.StringVar(&o.artifactURL, "artifact-url", "", "https address of an object store or CDN that has the artifacts, each under its SHA-256: downloads are sent on to it")
 	f.StringSliceVar(&o.proxies, "trusted-proxies", nil, "addresses and networks (10.0.0.7,10.0.1.0/24) of proxies whose X-Forwarded-For tells who asks; none: the connection does")
@@ -151,6 +153,9 @@ func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) (err e
 	also.Go(func() { missRobots(ctx, s, log) })
 	also.Go(func() { followIncidents(ctx, s, log) })
 	also.Go(func() { keeper.Run(ctx) })
+	if !o.noPatches {
+		also.Go(func() { lookAfterPatches(ctx, s, log) })
+	}
 	also.Go(func() { o.leading.lookAfterRollouts(ctx, s, log) })
 	if line != nil {
 		also.Go(func() { talk(ctx, line, s, log) })

@@ -2,7 +2,8 @@
 // which it serves, describes it; a test keeps the two equal.
 //
 //	GET  /v1/check?sku=&version=&robot_id=&companion=  what this robot should have; 204: what it has
-//	GET  /v1/artifacts/{sha256}                        the signed file, in ranges where asked for
+//	               [&from=SHA256…]                     and a patch from one of these files, if there is one
+//	GET  /v1/artifacts/{sha256}                        the signed file or patch, in ranges where asked for
 //	POST /v1/report                                    what a robot without MQTT says of itself
 //	GET  /v1/manifest                                  the latest stable release of each SKU
 //	GET  /v1/keyring[?after=VERSION]                   the newest keyring document, or the one that comes after a version
@@ -64,6 +65,13 @@ type Artifacts interface {
 	OpenArtifact(ctx context.Context, sha256 string) (io.ReadSeekCloser, error)
 }
 
+// Patches knows the patches.
+type Patches interface {
+	// PatchTo gives the best patch to a signed file from one of those;
+	// store.ErrNotFound: there is none.
+	PatchTo(ctx context.Context, to string, from []string) (store.Patch, error)
+}
+
 // Downloads counts what everybody has had today.
 type Downloads interface {
 	// Download counts one, unless the taker has had the limit: false.
@@ -112,6 +120,7 @@ type Metrics interface {
 type Backends struct {
 	Offers    Offers
 	Artifacts Artifacts
+	Patches   Patches
 	Downloads Downloads
 	Robots    Robots
 	Keyrings  Keyrings

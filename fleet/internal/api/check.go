@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,6 +19,17 @@ type offer struct {
 	Size     int64           `json:"size"`
 	Protocol compat.Protocol `json:"protocol"`
 	Release  string          `json:"release"`
+	// Patch is told to who asks for one, and to nobody else: agents of before
+	// know no such field.
+	Patch *patch `json:"patch,omitempty"`
+}
+
+// patch makes the offered file of one that the robot keeps.
+type patch struct {
+	URL    string `json:"url"`
+	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size"`
+	From   string `json:"from_sha256"`
 }
 
 func (a *api) offer(r *http.Request, of release.Release) (offer, error) {
@@ -60,7 +72,27 @@ func (a *api) check(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	o.Patch = a.patch(r, o, q.from)
 	return writeJSON(w, o)
+}
+
+// patch is one to the offered file; nil where there is none, or where the store
+// cannot say so: the robot takes the whole file then.
+func (a *api) patch(r *http.Request, o offer, from []string) *patch {
+	if len(from) == 0 {
+		return nil
+	}
+	p, err := a.Patches.PatchTo(r.Context(), o.SHA256, from)
+	if err == nil {
+		var u string
+		if u, err = a.address(r, "v1", "artifacts", p.SHA256); err == nil {
+			return &patch{URL: u, SHA256: p.SHA256, Size: p.Size, From: p.From}
+		}
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		a.log.Warn("no patch is offered", "err", err)
+	}
+	return nil
 }
 
 // asking is the robot for which an answer is sought.
@@ -88,13 +120,17 @@ type question struct {
 	version   compat.Version
 	robot     string         // "": it did not say
 	companion compat.Version // zero: it did not say
+	from      []string       // SHA-256 of the files that it could start from
 }
+
+// maxFrom is how many of them are looked at.
+const maxFrom = 4
 
 // maxQuery is the most bytes of a query.
 const maxQuery = 1024
 
 // parseQuestion reads the query of a check. Parameters that are not known are
-// passed over, those that are may stand there once.
+// passed over, those that are may stand there once, but for from.
 func parseQuestion(query string) (question, error) {
 	if len(query) > maxQuery {
 		return question{}, bad("the query is longer than %d bytes", maxQuery)
@@ -124,6 +160,14 @@ func parseQuestion(query string) (question, error) {
 	if said := values.Get("companion"); said != "" {
 		if q.companion, err = compat.ParseVersion(said); err != nil {
 			return question{}, bad("companion: %v", err)
+		}
+	}
+	if q.from = values["from"]; len(q.from) > maxFrom {
+		return question{}, bad("from is given %d times, at most %d are looked at", len(q.from), maxFrom)
+	}
+	for _, sum := range q.from {
+		if !release.IsDigest(sum) {
+			return question{}, bad("from: want a SHA-256, 64 lower-case hex digits")
 		}
 	}
 	return q, nil

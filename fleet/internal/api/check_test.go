@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -154,19 +155,22 @@ func TestBadChecks(t *testing.T) {
 		status int
 		detail string
 	}{
-		"":                                          {400, "sku is missing: want one of basic, industrial, standard"},
-		"sku=standard":                              {400, "version: not a version"},
-		"sku=standard&version=latest":               {400, "version: not a version"},
-		"sku=standard&version=0.0.0":                {400, "version: not a version"},
-		"sku=standard&version=0.2.1-rc1":            {400, "version: not a version"},
-		"sku=standard&version=0.2.1&companion=x":    {400, "companion: not a version"},
-		"sku=deluxe&version=0.2.0":                  {404, `unknown sku "deluxe": want one of basic, industrial, standard`},
-		"sku=..%2F..%2Fetc&version=0.2.0":           {404, "unknown sku"},
-		"sku=basic&sku=standard&version=0.2.0":      {400, "sku is given twice"},
-		"sku=standard&version=0.2.0&version=1":      {400, "version is given twice"},
-		"sku=standard&version=0.2.0&robot_id=a%20b": {400, "robot_id: want 1 to 64 letters"},
-		"sku=standard&version=0.2.0&robot_id=" + strings.Repeat("x", 65): {400, "robot_id: want 1 to 64 letters"},
-		"sku=standard&version=0.2.0&robot_id=x%0d%0aSet-Cookie:":         {400, "robot_id: want 1 to 64 letters"},
+		"":                                        {400, "sku is missing: want one of basic, industrial, standard"},
+		"sku=standard":                            {400, "version: not a version"},
+		"sku=standard&version=latest":             {400, "version: not a version"},
+		"sku=standard&version=0.0.0":              {400, "version: not a version"},
+		"sku=standard&version=0.2.1-rc1":          {400, "version: not a version"},
+		"sku=standard&version=0.2.1&companion=x":  {400, "companion: not a version"},
+		"sku=deluxe&version=0.2.0":                {404, `unknown sku "deluxe": want one of basic, industrial, standard`},
+		"sku=..%2F..%2Fetc&version=0.2.0":         {404, "unknown sku"},
+		"sku=basic&sku=standard&version=0.2.0":    {400, "sku is given twice"},
+		"sku=standard&version=0.2.0&from=":        {400, "from: want a SHA-256"},
+		"sku=standard&version=0.2.0&from=../../x": {400, "from: want a SHA-256"},
+		"sku=standard&version=0.2.0" + strings.Repeat("&from="+strings.Repeat("0a", 32), 5): {400, "from is given 5 times, at most 4"},
+		"sku=standard&version=0.2.0&version=1":                                              {400, "version is given twice"},
+		"sku=standard&version=0.2.0&robot_id=a%20b":                                         {400, "robot_id: want 1 to 64 letters"},
+		"sku=standard&version=0.2.0&robot_id=" + strings.Repeat("x", 65):                    {400, "robot_id: want 1 to 64 letters"},
+		"sku=standard&version=0.2.0&robot_id=x%0d%0aSet-Cookie:":                            {400, "robot_id: want 1 to 64 letters"},
 		"sku=%zz":                    {400, "the query cannot be read"},
 		"sku=standard;version=0.2.0": {400, "the query cannot be read"},
 		"sku=standard&version=0.2.0&x=" + strings.Repeat("x", 1024): {400, "the query is longer than 1024 bytes"},
@@ -220,4 +224,59 @@ func FuzzQuestion(f *testing.F) {
 			t.Errorf("%q: %+v", s, q)
 		}
 	})
+}
+
+// A patch is offered to who asks for one, served like any artifact, and gone with
+// its release.
+func TestCheckWithAPatch(t *testing.T) {
+	f := newFleet(t)
+	old, file := digest([]byte(strings.Repeat("old", 100))), []byte("a patch")
+	if err := f.store.KeepPatch(t.Context(), store.Patch{From: old, To: sum}, file); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(from ...string) (o offer) {
+		t.Helper()
+		query := "/v1/check?sku=standard&version=0.1.9"
+		for _, s := range from {
+			query += "&from=" + s
+		}
+		w := f.ask("GET", query)
+		if err := json.Unmarshal(w.Body.Bytes(), &o); err != nil || o.SHA256 != sum {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		return o
+	}
+	if w := f.ask("GET", "/v1/check?sku=standard&version=0.1.9"); strings.Contains(w.Body.String(), "patch") {
+		t.Errorf("not asked for: %s", w.Body)
+	}
+	if o := ask(strings.Repeat("0a", 32)); o.Patch != nil {
+		t.Errorf("from another file: %+v", o.Patch)
+	}
+	want := patch{URL: "https://updates.example.org:8443/v1/artifacts/" + digest(file), SHA256: digest(file), Size: int64(len(file)), From: old}
+	o := ask(strings.Repeat("0a", 32), old)
+	if o.Patch == nil || *o.Patch != want {
+		t.Fatalf("got %+v, want %+v", o.Patch, want)
+	}
+	path := "/v1/artifacts/" + o.Patch.SHA256
+	w := f.ask("GET", path)
+	if w.Code != http.StatusOK || w.Body.String() != "a patch" || w.Header().Get("ETag") != `"`+digest(file)+`"` || w.Header().Get("Cache-Control") != cacheArtifact {
+		t.Errorf("got %d %v %s", w.Code, w.Header(), w.Body)
+	}
+	if w := f.ask("GET", path, "Range: bytes=2-"); w.Code != http.StatusPartialContent || w.Body.String() != "patch" {
+		t.Errorf("a range: %d %s", w.Code, w.Body)
+	}
+	f.back.Patches = brokenPatches{}
+	if o := ask(old); o.Patch != nil || !strings.Contains(f.log.String(), "no patch is offered") {
+		t.Errorf("with a store that fails: %+v", o.Patch)
+	}
+	f.update(func(tx *store.Tx) error {
+		return tx.SetStatus(t.Context(), "standard", version("0.2.1"), release.Withdrawn, "me", "it bites")
+	})
+	isProblem(t, f.ask("GET", path), http.StatusGone, "the release was withdrawn")
+}
+
+type brokenPatches struct{}
+
+func (brokenPatches) PatchTo(context.Context, string, []string) (store.Patch, error) {
+	return store.Patch{}, errInside
 }

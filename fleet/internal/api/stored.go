@@ -10,7 +10,7 @@ import (
 // FromStore makes a store all backends but Reports and Metrics.
 func FromStore(s *store.Store) Backends {
 	b := stored{s}
-	return Backends{Offers: b, Artifacts: s, Downloads: b, Robots: s, Keyrings: s, Health: s}
+	return Backends{Offers: b, Artifacts: s, Patches: s, Downloads: b, Robots: s, Keyrings: s, Health: s}
 }
 
 // stored puts into transactions what is noted of requests.

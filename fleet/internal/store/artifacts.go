@@ -15,7 +15,7 @@ import (
 	"github.com/robot-platform/robot-ota/internal/durable"
 )
 
-// Artifact is a signed file.
+// Artifact is a signed file, or a patch that makes one.
 type Artifact struct {
 	SHA256 string
 	Size   int64
@@ -25,7 +25,7 @@ type Artifact struct {
 	Live bool
 }
 
-// Artifact finds a signed file by its hash.
+// Artifact finds a signed file, or a patch, by its hash.
 func (r *Reader) Artifact(ctx context.Context, sum string) (Artifact, error) {
 	if !release.IsDigest(sum) {
 		return Artifact{}, fmt.Errorf("store: artifact: %w", ErrNotFound)
@@ -34,9 +34,10 @@ func (r *Reader) Artifact(ctx context.Context, sum string) (Artifact, error) {
 		var a Artifact
 		err := from.Scan(&a.SHA256, &a.Size, moment{&a.Added}, &a.Live)
 		return a, err
-	}, `SELECT a.sha256, a.size, a.added, k.revoked = 0 AND EXISTS (
-			SELECT 1 FROM releases r WHERE r.sha256 = a.sha256 AND r.status IN ('published', 'stable'))
-		FROM artifacts a JOIN signing_keys k ON k.id = a.key_id WHERE a.sha256 = $1`, sum)
+	}, `SELECT a.sha256, a.size, a.added, `+live+`
+		FROM artifacts a JOIN signing_keys k ON k.id = a.key_id WHERE a.sha256 = $1
+		UNION ALL SELECT p.sha256, p.size, p.made, `+live+` -- a patch, as long as robots may have what it makes
+		FROM patches p JOIN artifacts a ON a.sha256 = p.to_sha256 JOIN signing_keys k ON k.id = a.key_id WHERE p.sha256 = $1`, sum)
 	if err != nil {
 		return Artifact{}, fmt.Errorf("store: artifact %.12s…: %w", sum, err)
 	}
@@ -53,7 +54,7 @@ func (s *Store) keep(sum string, signed []byte) error {
 	return nil
 }
 
-// OpenArtifact opens a signed file, whether or not robots may have it; ErrNotFound
+// OpenArtifact opens a signed file or a patch, whether or not robots may have it; ErrNotFound
 // where there is none.
 func (s *Store) OpenArtifact(ctx context.Context, sum string) (io.ReadSeekCloser, error) {
 	if err := ctx.Err(); err != nil {

@@ -21,6 +21,7 @@ type Checked struct {
 	Releases  int      `json:"releases"`
 	Keyrings  int      `json:"keyrings"`
 	Artifacts int      `json:"artifacts"`
+	Patches   int      `json:"patches"`            // that are kept
 	Unlisted  []string `json:"unlisted,omitempty"` // files that no release names
 	Faults    []string `json:"faults,omitempty"`
 }
@@ -54,11 +55,14 @@ func (s *Store) Check(ctx context.Context) (Checked, error) {
 			continue
 		}
 		named[r.SHA256] = true
-		if err := s.checkArtifact(ctx, r); err != nil {
-			fault("%s: %v", r.Name, err)
+		if err := s.checkArtifact(ctx, r.SHA256, r.Size); err != nil {
+			fault("%s: %v; publish the image again, or restore it from a backup", r.Name, err)
 		}
 	}
 	c.Artifacts = len(named)
+	if err := s.checkPatches(ctx, &c, named, fault); err != nil {
+		return Checked{}, err
+	}
 	files, err := os.ReadDir(filepath.Join(s.dir, "artifacts"))
 	if err != nil {
 		return Checked{}, fmt.Errorf("store: check: %w", err)
@@ -97,8 +101,27 @@ func (s *Store) checkSQLite(ctx context.Context, fault func(string, ...any)) err
 	return nil
 }
 
-func (s *Store) checkArtifact(ctx context.Context, r release.Release) error {
-	f, err := s.OpenArtifact(ctx, r.SHA256)
+// checkPatches looks at the patches that are kept, and names their files.
+func (s *Store) checkPatches(ctx context.Context, c *Checked, named map[string]bool, fault func(string, ...any)) error {
+	patches, err := s.Patches(ctx)
+	if err != nil {
+		return fmt.Errorf("store: check: %w", err)
+	}
+	for _, p := range patches {
+		if !p.Kept() {
+			continue
+		}
+		c.Patches++
+		named[p.SHA256] = true
+		if err := s.checkArtifact(ctx, p.SHA256, p.Size); err != nil {
+			fault("patch from %.12s… to %.12s…: %v; robots take the whole image instead", p.From, p.To, err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) checkArtifact(ctx context.Context, sum string, size int64) error {
+	f, err := s.OpenArtifact(ctx, sum)
 	if err != nil {
 		return err
 	}
@@ -107,8 +130,8 @@ func (s *Store) checkArtifact(ctx context.Context, r release.Release) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if got := hex.EncodeToString(h.Sum(nil)); n != r.Size || got != r.SHA256 {
-		return fmt.Errorf("artifacts/%s is damaged: %d bytes instead of %d, SHA-256 %s; publish the image again, or restore it from a backup", r.SHA256, n, r.Size, got)
+	if got := hex.EncodeToString(h.Sum(nil)); n != size || got != sum {
+		return fmt.Errorf("artifacts/%s is damaged: %d bytes instead of %d, SHA-256 %s", sum, n, size, got)
 	}
 	return nil
 }

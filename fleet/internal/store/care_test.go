@@ -25,7 +25,7 @@ func TestCheck(t *testing.T) {
 		s := env.Open(t)
 		all := stock(t, s)
 		c, err := s.Check(t.Context())
-		if err != nil || c.Form != 4 || c.Releases != 3 || c.Artifacts != 2 || len(c.Faults)+len(c.Unlisted) > 0 {
+		if err != nil || c.Form != 6 || c.Releases != 3 || c.Artifacts != 2 || len(c.Faults)+len(c.Unlisted) > 0 {
 			t.Fatalf("%+v, %v", c, err)
 		}
 		artifact := func(sum string) string { return filepath.Join(env.Dir, "artifacts", sum) }

@@ -49,6 +49,7 @@
 // # What there is
 //
 //	releases    Publish, Release(s), ReleaseNamed, Offered, SetStatus; Artifact, OpenArtifact
+//	patches     KeepPatch, PatchTo, Patches, DropPatch
 //	keys        AddKey, RevokeKey, Key(s), Trusted; AddKeyring, Keyrings
 //	metadata    Metadata, NewestMetadata, AddMetadata
 //	robots      AddRobot, EnsureRobot, SaveRobot, RemoveRobot, SetToken; Robot(s), EachRobot, RobotWithToken, RobotWithCertificate

@@ -22,6 +22,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		"robot":        func() error { _, err := s.Robot(ctx, "x"); return err },
 		"offered":      func() error { _, err := s.Offered(ctx, "basic", "x"); return err },
 		"artifact":     func() error { _, err := s.Artifact(ctx, strings.Repeat("0", 64)); return err },
+		"patch":        func() error { _, err := s.PatchTo(ctx, "x", []string{"y"}); return err },
 		"events":       func() error { _, err := s.Events(ctx, "x", time.Time{}, 10); return err },
 		"update":       func() error { _, err := s.UpdateOf(ctx, "x", "j"); return err },
 		"assignment":   func() error { _, err := s.Assignment(ctx, "o", "x"); return err },

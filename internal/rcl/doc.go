@@ -9,6 +9,7 @@
 //     that the next error complains about the last; see tidy.
 //   - rcl keeps its error text per thread, while a goroutine may change
 //     threads between two calls; see Node.Spin and Node.guard.
+//   - Its wait sets cost more than the messages that they wait for; see inbox.
 //   - A response that is sent after the node was closed is a use of freed
 //     memory; here it is ErrClosed.
 //   - rcl's own log writes files below the home directory, which a service

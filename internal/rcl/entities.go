@@ -88,18 +88,22 @@ func (p *Publisher) Close() error {
 
 // Subscribe declares that f is called by Spin with every message on the topic;
 // T is the message type and ts its type support. f must return at once.
-// Messages that cannot be taken are reported to lost.
+// The message is f's for that long. Messages that cannot be taken are reported
+// to lost.
 func Subscribe[T any, M interface {
 	*T
 	types.Message
 }](n *Node, topic string, ts types.MessageTypeSupport, qos rclgo.QosProfile, f func(M), lost func(error)) error {
-	take := taker(topic, f, lost)
+	return n.subscribe(&n.prompt, topic, ts, qos, taker(n, topic, f, lost))
+}
+
+func (n *Node) subscribe(into *inbox, topic string, ts types.MessageTypeSupport, qos rclgo.QosProfile, take func(*rclgo.Subscription) bool) error {
 	return n.guard("subscribe to "+topic, func() error {
-		sub, err := n.node.NewSubscription(topic, ts, &rclgo.SubscriptionOptions{Qos: qos}, func(s *rclgo.Subscription) { take(s) })
-		if err == nil {
-			n.set.AddSubscriptions(sub)
+		sub, err := n.node.NewSubscription(topic, ts, &rclgo.SubscriptionOptions{Qos: qos}, nil)
+		if err != nil {
+			return err
 		}
-		return err
+		return into.add(sub, take)
 	})
 }
 
@@ -107,19 +111,22 @@ func Subscribe[T any, M interface {
 func taker[T any, M interface {
 	*T
 	types.Message
-}](topic string, f func(M), lost func(error)) func(*rclgo.Subscription) bool {
+}](n *Node, topic string, f func(M), lost func(error)) func(*rclgo.Subscription) bool {
+	m := M(new(T)) // taken one by one
 	return func(s *rclgo.Subscription) bool {
-		var m T
-		_, err := s.TakeMessage(M(&m))
+		*m = *new(T)
+		err := n.guard("take a message from "+topic, func() error {
+			_, err := s.TakeMessage(m)
+			return err
+		})
 		var none *rclgo.SubscriptionTakeFailed
 		switch {
 		case err == nil:
-			f(M(&m))
+			f(m)
 			return true
 		case errors.As(err, &none): // woken for nothing
-			_ = tidy("", err)
 		default:
-			lost(tidy("take a message from "+topic, err))
+			lost(err)
 		}
 		return false
 	}

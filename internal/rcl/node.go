@@ -24,7 +24,8 @@ type Node struct {
 	ctx     *rclgo.Context
 	node    *rclgo.Node
 	set     *rclgo.WaitSet
-	batches batches
+	prompt  inbox
+	batches inbox
 
 	mu     sync.RWMutex // held for reading while rcl sends
 	closed bool
@@ -36,7 +37,7 @@ type Node struct {
 func Open(name, namespace string, args []string) (n *Node, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	n = &Node{}
+	n = &Node{batches: inbox{rest: BatchEvery}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Close())
@@ -61,23 +62,26 @@ func Open(name, namespace string, args []string) (n *Node, err error) {
 // FullName of the node, namespace included, after remapping.
 func (n *Node) FullName() string { return n.node.FullyQualifiedName() }
 
-// Spin runs the callbacks until ctx ends, on one thread one after the other;
-// those of SubscribeInBatches on a second one.
+// Spin runs the callbacks until ctx ends: those of services on one thread one
+// after the other, and beside them, one after the other, those of Subscribe
+// and those of SubscribeInBatches.
 func (n *Node) Spin(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var inBatches error
-	var second sync.WaitGroup
-	if n.batches.set != nil {
-		second.Go(func() {
-			defer cancel() // without it the node is deaf
-			inBatches = onThread(ctx, n.batches.run)
-		})
+	var errs [2]error
+	var others sync.WaitGroup
+	for k, i := range []*inbox{&n.prompt, &n.batches} {
+		if i.end != nil {
+			others.Go(func() {
+				defer cancel() // without it the node is deaf
+				errs[k] = i.run(ctx)
+			})
+		}
 	}
 	err := onThread(ctx, n.set.Run)
 	cancel()
-	second.Wait()
-	return errors.Join(err, inBatches)
+	others.Wait()
+	return errors.Join(err, errs[0], errs[1])
 }
 
 // onThread waits for ROS on one thread.
@@ -102,9 +106,7 @@ func (n *Node) Close() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var errs []error
-	if n.batches.set != nil {
-		errs = append(errs, tidy("close the wait set of batches", n.batches.set.Close()))
-	}
+	errs = append(errs, n.prompt.close(), n.batches.close())
 	if n.set != nil {
 		errs = append(errs, tidy("close the wait set", n.set.Close()))
 	}

@@ -15,29 +15,29 @@ const (
 // once, but at most once every statusEvery, and at least once per heartbeat.
 // It returns when ctx ends.
 func beat(ctx context.Context, news <-chan struct{}, look, publish, pulse func()) {
-	hold := time.NewTimer(0)
+	hold := time.NewTimer(0) // the first status goes out at once
 	defer hold.Stop()
 	pulses := time.NewTicker(heartbeat)
 	defer pulses.Stop()
-	holding, changed := true, true // the first status goes out at once
+	var last time.Time // of the status
+	held := true       // hold will publish
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-news:
 			look()
-			changed = true
 		case <-pulses.C:
 			look()
 			pulse()
-			changed = true
 		case <-hold.C:
-			holding = false
-		}
-		if changed && !holding {
 			publish()
-			changed, holding = false, true
-			hold.Reset(statusEvery)
+			last, held = time.Now(), false
+			continue
+		}
+		if !held { // the timer runs only where there is something to say
+			hold.Reset(statusEvery - time.Since(last))
+			held = true
 		}
 	}
 }

@@ -27,8 +27,8 @@
 //
 // # Goroutines
 //
-// One goroutine, on a thread of its own because rcl keeps its error text per
-// thread, waits for rcl and runs every callback; a second one takes odometry and
+// Three goroutines run the callbacks: one, on a thread of its own, those of
+// services, one those of topics as messages come, and one takes odometry and
 // commands, a few times a second all that have come, because waking for each
 // cost more than all else at rest. A callback copies what it was given and
 // hands it over: to the Board, or to a lane whose workers call the Agent and

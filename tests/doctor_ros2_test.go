@@ -45,7 +45,7 @@ func (d diagnosis) of(check string) string {
 func (p *plant) doctor(args ...string) diagnosis {
 	p.t.Helper()
 	argv := append([]string{"doctor", "--json", "--config", p.path("agent.yaml"), "--listen", "3s"}, args...)
-	cmd := exec.CommandContext(p.t.Context(), filepath.Join(p.bin, "ota-agent"), argv...)
+	cmd := p.command("ota-agent", argv...)
 	out, err := cmd.Output()
 	var d diagnosis
 	var exit *exec.ExitError
@@ -98,6 +98,7 @@ func freeTCP(t *testing.T) string {
 // A robot in good health is found to be; then one thing after the other is
 // broken, with the agent running and not, and each is named with what to do.
 func TestDoctor(t *testing.T) {
+	t.Parallel()
 	own := t.TempDir()
 	psk, mqtt, dtls := filepath.Join(own, "psk"), freeTCP(t), freeUDP(t)
 	if err := os.WriteFile(psk, []byte("robot_a14f4201:000102030405060708090a0b0c0d0e0f\n"), 0o600); err != nil {
@@ -238,6 +239,7 @@ func (p *plant) restartServer() {
 // --reset really brings the chip into its loader and back, and only when that
 // is safe.
 func TestDoctorResets(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, options{})
 	p.heard()
 	before := p.chip()
@@ -274,7 +276,7 @@ func TestDoctorResets(t *testing.T) {
 	if after := p.chip(); !reflect.DeepEqual(before, after) {
 		t.Errorf("the chip held %+v, and holds %+v", before, after)
 	}
-	cmd := exec.CommandContext(t.Context(), filepath.Join(p.bin, "ota-agent"), "doctor", "--reset", "--config", p.path("agent.yaml"))
+	cmd := p.command("ota-agent", "doctor", "--reset", "--config", p.path("agent.yaml"))
 	if out, _ := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), "say --yes as well") {
 		t.Errorf("without being asked: exit code %d: %s", cmd.ProcessState.ExitCode(), out)
 	}

@@ -35,11 +35,10 @@ func (p *plant) memory() (state, job string) {
 
 // killIn kills the agent with SIGKILL as soon as it has written that a job
 // other than before is in a state, or has ended without being seen there, and
-// tells in which state it died. Some states last a few milliseconds, so there
-// is no pause between the looks.
+// tells in which state it died. Some states last a few milliseconds.
 func (p *plant) killIn(state, before string, limit time.Duration) string {
 	p.t.Helper()
-	for end := time.Now().Add(limit); ; {
+	for end := time.Now().Add(limit); ; time.Sleep(200 * time.Microsecond) {
 		now, job := p.memory()
 		if job != before && (now == state || now == "observing" || now == "failed" || now == "rolled_back") {
 			break
@@ -57,6 +56,7 @@ func (p *plant) killIn(state, before string, limit time.Duration) string {
 // the job ends, the robot runs the old firmware or the new one and says so, and
 // the slot that it runs is the one that boots.
 func TestKilledInEachState(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, options{sim: []string{"--app-start", "1s"}})
 	p.heard()
 	old, patch := "0.2.0", 0

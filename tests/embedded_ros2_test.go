@@ -15,6 +15,7 @@ import (
 // TestDamagedRosIsRecognised takes a library out of a copy of the embedded ROS 2, as a full disk or a cleaner of caches
 // might. The set-up must say what is missing, must not use the rest, and, as PyPI is not to be reached here, what to do.
 func TestDamagedRosIsRecognised(t *testing.T) {
+	t.Parallel()
 	prefix := embeddedPrefix(t)
 	m := newMachine(t)
 	copied := filepath.Join(m.home, "cache", filepath.Base(prefix))

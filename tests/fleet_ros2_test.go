@@ -5,6 +5,7 @@ package tests
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -12,7 +13,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -33,8 +36,8 @@ type plant struct {
 	server *process
 	sim    *process
 	agent  *process
-	addr   string // of the server
-	env    []string
+	addr   string       // of the server
+	env    []string     // of its processes: a ROS domain of its own
 	http   *http.Client // over the agent's control socket
 }
 
@@ -51,8 +54,18 @@ var programs = struct {
 	dir string
 }{}
 
-// TestMain takes the programs away at the end.
+// TestMain lets tests that wait for processes run beside each other: more than
+// there are cores, as they mostly wait, unless -parallel says how many. At the end
+// it takes the programs away.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	told := false
+	flag.Visit(func(f *flag.Flag) { told = told || f.Name == "test.parallel" })
+	if !told {
+		if err := flag.Set("test.parallel", strconv.Itoa(min(2*runtime.NumCPU(), 8))); err != nil {
+			panic(err)
+		}
+	}
 	code := m.Run()
 	if programs.dir != "" {
 		_ = os.RemoveAll(programs.dir)
@@ -72,12 +85,12 @@ func binaries(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	programs.dir = dir
 	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "ros2", "-o", dir+string(filepath.Separator),
 		"../agent/cmd/ota-agent", "../sim/cmd/ota-sim", "../firmware/cmd/ota-sign", "../fleet/cmd/ota-fleet")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("%v, %v\n%s", err, os.RemoveAll(dir), out)
 	}
+	programs.dir = dir
 	return dir
 }
 
@@ -114,9 +127,10 @@ func newPlant(t *testing.T, o options) *plant {
 		p.id = o.id
 	}
 	if o.beside == nil {
-		rostest.Domain(t) // in the environment, for all processes
+		p.env = rostest.Environment(t)
+	} else {
+		p.env = o.beside.env
 	}
-	p.env = os.Environ()
 	p.http = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", p.path("agent.sock"))
@@ -133,13 +147,16 @@ func newPlant(t *testing.T, o options) *plant {
 	p.image("0.2.0", "good")
 	p.configure(o)
 	p.startSim(o)
-	p.startAgent(o.rosCmd...)
 	t.Cleanup(func() {
+		if p.agent == nil {
+			return
+		}
 		p.agent.stop()
 		if t.Failed() {
 			t.Logf("agent of %s:\n%s", p.id, tail(p.agent.output(), 6000))
 		}
 	})
+	p.startAgent(o.rosCmd...)
 	return p
 }
 
@@ -192,7 +209,7 @@ trial: {window: 3s, boot_timeout: 6s}
 func (p *plant) startServer(more ...string) {
 	p.server = p.start("fleet", append([]string{"ota-fleet", "serve", "--data", p.shared("fleet"), "--listen", "127.0.0.1:0",
 		"--tls-cert", p.shared("tls/server.pem"), "--tls-key", p.shared("tls/server-key.pem")}, more...)...)
-	p.until("the server", 10*time.Second, func() bool {
+	p.until("the server", 30*time.Second, func() bool {
 		_, rest, found := strings.Cut(p.server.output(), "https://")
 		host, _, line := strings.Cut(rest, "\n")
 		if found && line {
@@ -208,13 +225,13 @@ func (p *plant) startServer(more ...string) {
 func (p *plant) startAgent(args ...string) {
 	p.t.Helper()
 	p.agent = p.start("agent", append([]string{"ota-agent", "run", "--config", p.path("agent.yaml")}, args...)...)
-	p.until("the agent", 20*time.Second, func() bool { _, err := p.status(); return err == nil })
+	p.until("the agent", time.Minute, func() bool { _, err := p.status(); return err == nil })
 }
 
 // heard waits until the agent knows what the robot runs.
 func (p *plant) heard() {
 	p.t.Helper()
-	p.until("hearing the firmware", 20*time.Second, func() bool { s, err := p.status(); return err == nil && s.Running.Version != "" })
+	p.until("hearing the firmware", time.Minute, func() bool { s, err := p.status(); return err == nil && s.Running.Version != "" })
 }
 
 // image builds and signs a firmware, and returns the path of the signed file.
@@ -239,11 +256,23 @@ func (p *plant) offer(signed string, more ...string) string {
 	return "https://" + p.addr + "/v1/artifacts/" + digest(p.t, signed)
 }
 
+// command is a program that ends by itself, in the plant's environment.
+func (p *plant) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(p.t.Context(), filepath.Join(p.bin, name), args...)
+	cmd.Env = p.env
+	return cmd
+}
+
+// client is an rclpy node beside the robot.
+func (p *plant) client() *rostest.Client {
+	p.t.Helper()
+	return rostest.NewClientIn(p.t, p.env)
+}
+
 // run runs a program to its end.
 func (p *plant) run(name string, args ...string) string {
 	p.t.Helper()
-	cmd := exec.CommandContext(p.t.Context(), filepath.Join(p.bin, name), args...)
-	out, err := cmd.CombinedOutput()
+	out, err := p.command(name, args...).CombinedOutput()
 	if err != nil {
 		p.t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
@@ -375,7 +404,7 @@ func (p *plant) chip() chip {
 // runs waits until the agent hears that the robot runs a version.
 func (p *plant) runs(version string) {
 	p.t.Helper()
-	p.until("hearing "+version, 20*time.Second, func() bool { s, err := p.status(); return err == nil && s.Running.Version == version })
+	p.until("hearing "+version, time.Minute, func() bool { s, err := p.status(); return err == nil && s.Running.Version == version })
 }
 
 // until waits for a condition.

@@ -55,10 +55,11 @@ func (p *plant) hand(line string) {
 // interface. Then the agent is restarted with another window, and the update
 // goes on by itself.
 func TestGatesOverROS(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, options{config: gated(12)})
 	p.heard()
 	p.hand("dock --in")
-	client := rostest.NewClient(t)
+	client := p.client()
 	url := p.publish("0.2.1", "good")
 	p.run("ota-agent", "inhibit", "test", "--for", "1h", "--socket", p.path("agent.sock"))
 	p.trigger(url)
@@ -130,6 +131,7 @@ func TestGatesOverROS(t *testing.T) {
 // A window that is shut is passed by --any-time, and an update that nobody
 // hurries is planned to wait for it.
 func TestPastTheWindow(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, options{config: gated(12)})
 	p.heard()
 	p.hand("dock --in")

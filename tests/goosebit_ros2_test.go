@@ -299,6 +299,7 @@ func (g *goosebit) in(state string, limit time.Duration) reading {
 // download that breaks off, a deferral, a paused rollout, a success, a
 // failure and a crash to what its database says in the end.
 func TestGoosebit(t *testing.T) {
+	t.Parallel()
 	g := newGoosebit(t)
 	g.heard()
 	g.says("Registered")

@@ -75,6 +75,7 @@ func (k known) updated(outcome string) bool {
 // known to the other, a command of the fleet reaches it, and is answered and
 // complied with.
 func TestFleetOverMQTT(t *testing.T) {
+	t.Parallel()
 	brokers(t, func(t *testing.T, program string) {
 		f := newFleet(t, program, "r1")
 		p := newPlant(t, options{config: f.config("r1"), serve: []string{"--mqtt-url", "mqtts://" + f.addr, "--mqtt-ca", f.p.path("mqtt-tls/ca.pem"),
@@ -101,6 +102,7 @@ func TestFleetOverMQTT(t *testing.T) {
 
 // The same is known of a robot without a broker.
 func TestFleetByReports(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, options{server: ", report: true"})
 	url := p.publish("0.2.1", "good")
 	p.heard()

@@ -6,8 +6,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -75,7 +73,7 @@ func (p *plant) signed(version, embeds, by string) string {
 // check asks the update server and follows what comes of it.
 func (p *plant) check() (said string, code int) {
 	p.t.Helper()
-	cmd := exec.CommandContext(p.t.Context(), filepath.Join(p.bin, "ota-agent"), "check", "--socket", p.path("agent.sock"))
+	cmd := p.command("ota-agent", "check", "--socket", p.path("agent.sock"))
 	out, _ := cmd.CombinedOutput()
 	return string(out), cmd.ProcessState.ExitCode()
 }
@@ -164,9 +162,10 @@ func levelOf(t *testing.T, raw json.RawMessage) uint8 {
 // A has signed is refused from then on, also after a restart, and what B has
 // signed is installed. Then the server falls into the hands of who stole A.
 func TestKeysAreChangedByTheUpdateServer(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, options{})
 	p.heard()
-	c := rostest.NewClient(t)
+	c := p.client()
 	a, b := p.ring().Trusted[0].ID, p.keygen("b")
 	p.trusts(0, []string{a}, nil)
 
@@ -257,6 +256,7 @@ func TestKeysAreChangedByTheUpdateServer(t *testing.T) {
 // on the robot, after another change by the server: it is refused before the chip is touched. Then both copies of
 // the keyring are lost, and nobody is trusted.
 func TestTheKeyOfAWaitingImageIsRevoked(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, options{sim: []string{"--battery", "0.3"}})
 	p.heard()
 	a, b := p.ring().Trusted[0].ID, p.keygen("b")
@@ -268,7 +268,7 @@ func TestTheKeyOfAWaitingImageIsRevoked(t *testing.T) {
 	// A robot that waits does not ask for firmware, and for the keyring all the same.
 	p.run("ota-sign", "keyring", "create", "--version", "3", "--add", p.path("b.der"), "--key", p.path("s.pem"), "--output", p.path("k3.json"))
 	p.run("ota-fleet", "keyring", "--data", p.shared("fleet"), "--key", p.path("trusted.der"), p.path("k3.json"))
-	c := rostest.NewClient(t)
+	c := p.client()
 	every := func(seconds float64) {
 		c.Call("/ota_agent/set_parameters", "rcl_interfaces/srv/SetParameters", map[string]any{"parameters": []any{
 			map[string]any{"name": "check_period_s", "value": map[string]any{"type": 3, "double_value": seconds}},

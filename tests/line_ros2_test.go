@@ -80,6 +80,7 @@ func (o *owner) borrowed(state string) {
 // after one whose cable was pulled, during the trial of one that is rolled back
 // then, and after one in which the agent was killed.
 func TestTheLineIsBorrowed(t *testing.T) {
+	t.Parallel()
 	o := &owner{t: t, pids: filepath.Join(t.TempDir(), "pids")}
 	dir := t.TempDir()
 	tty := filepath.Join(dir, "tty")

@@ -36,6 +36,7 @@ func (p *plant) place(signed, target string, forged bool) {
 // medium. The image that fits is taken and proven like any other, and the
 // medium may be pulled once it has been read.
 func TestUpdatedFromAMedium(t *testing.T) {
+	t.Parallel()
 	media := t.TempDir()
 	p := newPlant(t, options{server: ", files: [" + media + "]"})
 	p.server.stop() // there is no network

@@ -31,6 +31,7 @@ type fleet struct {
 func brokers(t *testing.T, f func(t *testing.T, program string)) {
 	for _, program := range []string{"embedded", "mosquitto"} {
 		t.Run(program, func(t *testing.T) {
+			t.Parallel()
 			if _, err := broker.FindMosquitto(); program == "mosquitto" && err != nil {
 				t.Skip(err)
 			}
@@ -205,6 +206,7 @@ func (p *plant) gated(url, code string) {
 // by itself; said twice it happens once; and a broker that dies in the middle
 // of the next one learns afterwards all that happened, in order.
 func TestCommandedOverMQTT(t *testing.T) {
+	t.Parallel()
 	brokers(t, func(t *testing.T, program string) {
 		f := newFleet(t, program, "r1")
 		p := newPlant(t, options{config: f.config("r1"), sim: []string{"--battery", "0.4"}})

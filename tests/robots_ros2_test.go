@@ -23,10 +23,11 @@ func in(namespace string) []string { return []string{"--ros-args", "-r", "__ns:=
 // A robot in a namespace: what the agent offers and what it listens to is
 // there, nothing of it is elsewhere, and an update goes through.
 func TestRobotInANamespace(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, options{rosCmd: in("/r1")})
 	url := p.publish("0.2.1", "good")
 	p.heard() // by a firmware that speaks in the namespace, too
-	c := rostest.NewClient(t)
+	c := p.client()
 
 	var names struct {
 		Nodes            []string
@@ -109,6 +110,7 @@ func setMinimum(t *testing.T, c *rostest.Client, charge float64) {
 // server: both are updated at once, each gets what was meant for it, and an
 // agent that would share something with another is turned away.
 func TestTwoRobotsOnOneComputer(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, "embedded", "r1", "r2")
 	one := newPlant(t, options{config: f.config("r1"), rosCmd: in("/r1")})
 	two := newPlant(t, options{config: f.config("r2"), rosCmd: in("/r2"), id: "r2", beside: one})
@@ -166,7 +168,9 @@ func refusesASecond(t *testing.T, p *plant) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		out, err := exec.CommandContext(ctx, filepath.Join(p.bin, "ota-agent"), "run", "--config", config).CombinedOutput()
+		second := exec.CommandContext(ctx, filepath.Join(p.bin, "ota-agent"), "run", "--config", config)
+		second.Env = p.env
+		out, err := second.CombinedOutput()
 		cancel()
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.ExitCode() != 1 {

@@ -144,6 +144,7 @@ func scrape(ctx context.Context, addr string) (string, error) {
 // history, state, diagnosis or metric, through a good update, a refused one, and
 // a server and a broker that are away or refuse the robot.
 func TestSecretsAreToldToNobody(t *testing.T) {
+	t.Parallel()
 	const robotPassword, fleetPassword, psk = "r0bot-Pass/w+rd=84c1", "fl33t-Pass/w+rd=17e9", "a7136e0bc4d9285f91e3407ab86c2dfe"
 	own, mqtt, dtls, figures := t.TempDir(), freeTCP(t), freeUDP(t), freeTCP(t)
 	in := func(name, content string) string {
@@ -181,11 +182,11 @@ func TestSecretsAreToldToNobody(t *testing.T) {
 	said := map[string]string{}
 	hear := func(when string) {
 		t.Helper()
-		out, _ := run(t, filepath.Join(p.bin, "ota-agent"), "status", "--json", "--socket", p.path("agent.sock"))
-		said["status, "+when] = out
+		out, _ := p.command("ota-agent", "status", "--json", "--socket", p.path("agent.sock")).CombinedOutput()
+		said["status, "+when] = string(out)
 		for _, args := range [][]string{{"doctor", "--json", "--listen", "1s"}, {"doctor", "--listen", "1s"}, {"config", "check"}, {"history", "--long"}, {"keys"}} {
-			out, _ := run(t, filepath.Join(p.bin, "ota-agent"), append(args, "--config", p.path("agent.yaml"))...)
-			said[strings.Join(args, " ")+", "+when] = out
+			out, _ := p.command("ota-agent", append(args, "--config", p.path("agent.yaml"))...).CombinedOutput()
+			said[strings.Join(args, " ")+", "+when] = string(out)
 		}
 		if m, err := scrape(t.Context(), figures); err == nil {
 			said["metrics, "+when] = m
@@ -208,8 +209,8 @@ func TestSecretsAreToldToNobody(t *testing.T) {
 	p.agent.stop()
 	logs := p.agent.output()
 	p.startAgent()
-	out, _ := run(t, filepath.Join(p.bin, "ota-agent"), "trigger", "--socket", p.path("agent.sock"), "https://"+p.addr+"/v1/artifacts/"+strings.Repeat("0", 64))
-	said["a refused trigger"] = out
+	out, _ := p.command("ota-agent", "trigger", "--socket", p.path("agent.sock"), "https://"+p.addr+"/v1/artifacts/"+strings.Repeat("0", 64)).CombinedOutput()
+	said["a refused trigger"] = string(out)
 	hear("refused")
 	for _, file := range []string{pskFile, robotFile, p.path("fleet.token")} {
 		p.chmod(file, 0o644)

@@ -132,6 +132,7 @@ func TestUnusableFoldersAreNamed(t *testing.T) {
 // TestInterruptedInstallIsRecognised: the first try cannot reach PyPI and leaves half an installation; the second sees
 // that it is not whole and does not use it. Both say what to do.
 func TestInterruptedInstallIsRecognised(t *testing.T) {
+	t.Parallel()
 	if runtime.GOARCH != "amd64" {
 		t.Skip("the embedded ROS 2 exists for x86_64 only")
 	}

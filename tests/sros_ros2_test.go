@@ -87,6 +87,7 @@ func (p srosProfile) allows() map[string][]string {
 // The example of an enclave allows the agent's node what it does, by its own
 // names on the graph, and nothing else.
 func TestEnclaveFitsTheNode(t *testing.T) {
+	t.Parallel()
 	var policy sros
 	if err := xml.Unmarshal([]byte(text(t, "../agent/etc/sros2/policy.xml")), &policy); err != nil {
 		t.Fatal(err)
@@ -95,9 +96,9 @@ func TestEnclaveFitsTheNode(t *testing.T) {
 		t.Fatalf("%+v", policy)
 	}
 	profile := policy.Enclaves[0].Profiles[0]
-	newPlant(t, options{})
+	p := newPlant(t, options{})
 	ask := exec.CommandContext(t.Context(), os.Getenv("ROBOT_OTA_PYTHON"), "ros/names.py", profile.Node, profile.NS)
-	ask.Stderr = os.Stderr
+	ask.Env, ask.Stderr = p.env, t.Output()
 	out, err := ask.Output()
 	if err != nil {
 		t.Fatal(err)

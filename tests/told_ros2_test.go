@@ -3,8 +3,6 @@
 package tests
 
 import (
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +12,7 @@ import (
 // printed and the exit code.
 func (p *plant) follow(url string) (string, int) {
 	p.t.Helper()
-	cmd := exec.CommandContext(p.t.Context(), filepath.Join(p.bin, "ota-agent"), "trigger", "--socket", p.path("agent.sock"), url)
+	cmd := p.command("ota-agent", "trigger", "--socket", p.path("agent.sock"), url)
 	out, _ := cmd.CombinedOutput()
 	return string(out), cmd.ProcessState.ExitCode()
 }
@@ -22,6 +20,7 @@ func (p *plant) follow(url string) (string, int) {
 // What an operator reads when an update cannot be made, and that the robot
 // runs on.
 func TestWhatTheOperatorIsTold(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, options{config: "download: {give_up: 2s}"})
 	p.heard()
 	tests := []struct {
@@ -66,6 +65,7 @@ func TestWhatTheOperatorIsTold(t *testing.T) {
 // update fails within seconds, and the robot runs the old firmware again
 // without anybody's help.
 func TestTheCableIsPulled(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t, options{paced: true})
 	p.heard()
 	url := p.publish("0.2.1", "good")

@@ -46,6 +46,7 @@ func freeUDP(t *testing.T) string {
 // A firmware that turns bad after it was confirmed is rolled back, the history
 // tells by which trigger and what was seen, and the version is not tried again.
 func TestFirmwareThatTurnsBad(t *testing.T) {
+	t.Parallel()
 	addr, psk := freeUDP(t), t.TempDir()+"/psk"
 	if err := os.WriteFile(psk, []byte("robot_a14f4201:000102030405060708090a0b0c0d0e0f\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -97,6 +98,7 @@ func TestFirmwareThatTurnsBad(t *testing.T) {
 // hour, at which the simulated battery drains as well, for the sake of the test's
 // time.
 func TestFirmwareThatDrainsTheBattery(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "state"), 0o700); err != nil {
 		t.Fatal(err)

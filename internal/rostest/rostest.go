@@ -30,6 +30,31 @@ const (
 // it. The test must not be parallel: it is a matter of the environment.
 func Domain(t testing.TB) int {
 	t.Helper()
+	n := take(t)
+	for name, value := range variables(n) {
+		t.Setenv(name, value)
+	}
+	return n
+}
+
+// Environment is this process's with such a domain in it, for the processes
+// and clients of a test that runs beside others.
+func Environment(t testing.TB) []string {
+	t.Helper()
+	env := os.Environ()
+	for name, value := range variables(take(t)) {
+		env = append(env, name+"="+value) // the last one counts
+	}
+	return env
+}
+
+func variables(domain int) map[string]string {
+	return map[string]string{"ROS_DOMAIN_ID": strconv.Itoa(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+}
+
+// take locks a domain until the test has ended.
+func take(t testing.TB) int {
+	t.Helper()
 	dir := filepath.Join(os.TempDir(), "robot-ota-ros-domains")
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		t.Fatal(err)
@@ -46,8 +71,6 @@ func Domain(t testing.TB) int {
 			continue
 		}
 		t.Cleanup(func() { _ = lock.Close() })
-		t.Setenv("ROS_DOMAIN_ID", strconv.Itoa(n))
-		t.Setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 		return n
 	}
 	t.Fatalf("all %d ROS domains are in use by tests on this machine: see %s", span, dir)
@@ -86,11 +109,17 @@ func Script(t testing.TB, name string) string {
 // ends with the test.
 func NewClient(t testing.TB) *Client {
 	t.Helper()
+	return NewClientIn(t, nil)
+}
+
+// NewClientIn starts it in an environment of its own; nil: as it is now.
+func NewClientIn(t testing.TB, env []string) *Client {
+	t.Helper()
 	// The test's own context ends before its clean-up: the client would be
 	// killed instead of ending.
 	ctx, kill := context.WithCancel(context.WithoutCancel(t.Context()))
 	c := &Client{t: t, command: exec.CommandContext(ctx, Python(t), Script(t, "driver.py"))}
-	c.command.Stderr = t.Output()
+	c.command.Env, c.command.Stderr = env, t.Output()
 	var err error
 	if c.in, err = c.command.StdinPipe(); err != nil {
 		t.Fatal(err)

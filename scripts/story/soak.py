@@ -189,7 +189,7 @@ class Soak:
             time.sleep(1)
         report = self.stage.slots()
         slot = next(s for s in report["slots"] if s["slot"] == report["next_boot"])
-        if slot["version"] != status["running"]["version"] or slot["ota_state"] not in ("valid", ""):
+        if slot["version"] != status["running"]["version"] or slot["ota_state"] not in ("valid", "undefined"):
             raise Failed(f"the chip boots {slot}, and the agent says {status['running']}")
         audit = run(BIN / "ota-agent", "history", "--verify", "--socket", self.stage.folder / "agent.sock")
         say(f"  at the end  {slot['version']} in {slot['slot']}, broker connected; {audit.strip().splitlines()[0]}")
@@ -239,7 +239,7 @@ def main(text):
         os.environ["ROBOT_OTA_SOAK_CLOCK"] = str(folder / "clock")
         stages.AGENT = pathlib.Path(os.environ["ROBOT_OTA_SOAK_AGENT"])
         stage.prepare()
-        stage.start("3s")
+        stage.start("15s")
         soak = Soak(stage, seed)
         say(f"The agent through noise, for {text}, seed {seed}, broker {stage.fleet.broker()}:")
         samples = soak.go(seconds)

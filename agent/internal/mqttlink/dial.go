@@ -13,12 +13,11 @@ import (
 	"time"
 
 	"github.com/robot-platform/robot-ota/internal/bounded"
-	"github.com/robot-platform/robot-ota/internal/mqttframe"
+	"github.com/robot-platform/robot-ota/internal/mqttline"
 )
 
 // Bounds of a connection being made, and of the files that it needs.
 const (
-	connectTime = 20 * time.Second
 	maxPEM      = 256 << 10
 	maxPassword = 1 << 10
 )
@@ -47,17 +46,9 @@ func newDialer(cfg Config, log *slog.Logger) (*dialer, error) {
 	return d, nil
 }
 
-// open connects to the broker, TLS included, and bounds what it may say.
-func (d *dialer) open(ctx context.Context) (net.Conn, error) {
-	conn, err := d.dial(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return mqttframe.Bound(conn), nil
-}
-
+// dial connects to the broker, TLS included.
 func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	ctx, cancel := context.WithTimeout(ctx, mqttline.ConnectTime)
 	defer cancel()
 	if d.cfg.Dial != nil {
 		return d.cfg.Dial(ctx)

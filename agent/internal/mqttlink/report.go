@@ -14,6 +14,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/agent/internal/httpguard"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/internal/mqttline"
 )
 
 // HTTP sends requests to the update server.
@@ -61,7 +62,7 @@ type document struct {
 
 func (p *posts) subscribe(context.Context) error { return nil }
 func (p *posts) lost() <-chan struct{}           { return p.gone }
-func (p *posts) why() error                      { return errGone }
+func (p *posts) why() error                      { return mqttline.ErrGone }
 func (p *posts) close()                          { close(p.gone) }
 
 // publish posts. A word that the server refuses for what it says is given up: it

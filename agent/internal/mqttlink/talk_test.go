@@ -15,6 +15,7 @@ import (
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 	"github.com/robot-platform/robot-ota/agent/internal/watch"
+	"github.com/robot-platform/robot-ota/internal/mqttline"
 )
 
 // air is a broker in fake time.
@@ -83,13 +84,13 @@ func (a *air) dial(_ context.Context, _ func(delivery), will Online) (session, e
 func (s *airSession) end()                            { s.once.Do(func() { close(s.gone) }) }
 func (s *airSession) subscribe(context.Context) error { return nil }
 func (s *airSession) lost() <-chan struct{}           { return s.gone }
-func (s *airSession) why() error                      { return errGone }
+func (s *airSession) why() error                      { return mqttline.ErrGone }
 func (s *airSession) close()                          { s.end() }
 
 func (s *airSession) publish(_ context.Context, topic string, _ bool, payload []byte) error {
 	select {
 	case <-s.gone:
-		return errGone
+		return mqttline.ErrGone
 	default:
 	}
 	s.air.mu.Lock()
@@ -315,7 +316,7 @@ func TestHealthIsTold(t *testing.T) {
 	a := &air{count: &counting{ended: []watch.Health{{Epoch: "before", Seq: 9}}}}
 	aloft(t, a, func(t *testing.T, _ *Link, _ *fake) {
 		time.Sleep(10*time.Minute + time.Second)
-		a.set(func() { a.fail = errGone; a.open.end() })
+		a.set(func() { a.fail = mqttline.ErrGone; a.open.end() })
 		time.Sleep(10 * time.Minute)
 		a.set(func() { a.fail = nil })
 		time.Sleep(10 * time.Minute)
@@ -401,7 +402,7 @@ func TestAStatusComesAfterItsEvents(t *testing.T) {
 			before = after
 			switch i % 7 {
 			case 2:
-				a.set(func() { a.fail = errGone; a.open.end() })
+				a.set(func() { a.fail = mqttline.ErrGone; a.open.end() })
 			case 5:
 				a.set(func() { a.fail = nil })
 			}

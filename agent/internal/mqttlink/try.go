@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/url"
 	"strings"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/robot-platform/robot-ota/internal/mqttline"
 )
 
 // Refusals of a broker, for decisions.
@@ -83,16 +83,8 @@ func LogIn(ctx context.Context, cfg Config) error {
 	}
 	word := strings.ToLower(rand.Text()[:8])
 	heard := make(chan struct{}, 1)
-	s := &pahoSession{base: base(cfg.RobotID), gone: make(chan struct{})}
-	connected := func() bool { return true }
-	o := d.options("ota-doctor-"+word, user, password, func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
-		conn, err := d.open(ctx)
-		if err == nil {
-			connected = context.AfterFunc(ctx, func() { _ = conn.Close() })
-		}
-		return conn, err
-	}).
-		SetCleanSession(true).SetConnectionLostHandler(func(_ mqtt.Client, err error) { s.end(err) }).
+	s := &brokerSession{base: base(cfg.RobotID)}
+	o := mqttline.Options("ota-doctor-"+word, user, password, cfg.KeepAlive).SetCleanSession(true).
 		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { // commands are the agent's
 			if m.Topic() == s.base+echoTopic && string(m.Payload()) == word {
 				select {
@@ -101,11 +93,7 @@ func LogIn(ctx context.Context, cfg Config) error {
 				}
 			}
 		})
-	s.client = mqtt.NewClient(o)
-	token := s.client.Connect()
-	<-token.Done() // within connectTime, or when ctx ends
-	connected()
-	if err := token.Error(); err != nil {
+	if s.line, err = mqttline.Connect(ctx, d.addr, d.dial, o); err != nil {
 		return refused(d.addr, err)
 	}
 	defer s.close()
@@ -122,14 +110,14 @@ func LogIn(ctx context.Context, cfg Config) error {
 }
 
 // await waits for the word to come back.
-func (s *pahoSession) await(ctx context.Context, heard <-chan struct{}) error {
+func (s *brokerSession) await(ctx context.Context, heard <-chan struct{}) error {
 	t := time.NewTimer(echoTime)
 	defer t.Stop()
 	select {
 	case <-heard:
 		return nil
-	case <-s.gone:
-		return s.cause
+	case <-s.lost():
+		return s.why()
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-t.C:

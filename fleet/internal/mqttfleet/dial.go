@@ -14,11 +14,11 @@ import (
 	"time"
 
 	"github.com/robot-platform/robot-ota/internal/bounded"
+	"github.com/robot-platform/robot-ota/internal/mqttline"
 )
 
 // Bounds of a connection being made, and of the files that it needs.
 const (
-	connectTime = 20 * time.Second
 	maxPEM      = 256 << 10
 	maxPassword = 1 << 10
 	defaultID   = "ota-fleet"
@@ -73,7 +73,7 @@ func loopback(host string) bool {
 
 // dial connects to the broker, TLS included.
 func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	ctx, cancel := context.WithTimeout(ctx, mqttline.ConnectTime)
 	defer cancel()
 	nd := &net.Dialer{KeepAlive: 30 * time.Second}
 	if !d.tls {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
+	"github.com/robot-platform/robot-ota/internal/mqttline"
 )
 
 // air is a broker in fake time.
@@ -46,7 +47,7 @@ func (a *air) dial(_ context.Context, arrived func(delivery)) (session, error) {
 func (s *airSession) end()                            { s.once.Do(func() { close(s.gone) }) }
 func (s *airSession) subscribe(context.Context) error { return nil }
 func (s *airSession) lost() <-chan struct{}           { return s.gone }
-func (s *airSession) why() error                      { return errGone }
+func (s *airSession) why() error                      { return mqttline.ErrGone }
 func (s *airSession) close()                          { s.end() }
 
 func (s *airSession) kept() (yes bool) {
@@ -57,7 +58,7 @@ func (s *airSession) kept() (yes bool) {
 func (s *airSession) publish(_ context.Context, topic string, payload []byte) func() error {
 	select {
 	case <-s.gone:
-		return func() error { return errGone }
+		return func() error { return mqttline.ErrGone }
 	default:
 	}
 	s.air.mu.Lock()

@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
-	"sync"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
-	"github.com/robot-platform/robot-ota/internal/mqttframe"
+	"github.com/robot-platform/robot-ota/internal/mqttline"
 )
 
 // session is one connection to the broker.
@@ -28,24 +25,7 @@ type session interface {
 	close()
 }
 
-// Bounds of what a session waits for.
-const (
-	ackTime   = 20 * time.Second
-	writeTime = 10 * time.Second
-	pingTime  = 10 * time.Second
-	goodbye   = 250 // milliseconds
-
-	numberInUse    = 0x91 // MQTT 5, section 3.9.3
-	subscribeTries = 40
-	subscribePause = 250 * time.Millisecond
-)
-
-// Errors of a session.
-var (
-	errGone    = errors.New("the connection to the broker is gone")
-	errSilent  = errors.New("the broker does not answer")
-	errRefused = errors.New("the broker refuses the subscription: its access rules must let the fleet's user read fleet/+/ota/# and fleet/+/diagnostics")
-)
+var errRefused = errors.New("the broker refuses the subscription: its access rules must let the fleet's user read fleet/+/ota/# and fleet/+/diagnostics")
 
 // subscription is a filter and its quality of service.
 type subscription struct {
@@ -63,15 +43,8 @@ func subscriptions() []subscription {
 	}
 }
 
-// pahoSession is a session by the Eclipse Paho client. There is one client for
-// each connection, and it neither stores nor reconnects.
-type pahoSession struct {
-	client  mqtt.Client
-	present bool
-	once    sync.Once
-	gone    chan struct{}
-	cause   error // guarded by gone
-}
+// brokerSession is a session with a broker.
+type brokerSession struct{ line *mqttline.Line }
 
 // session connects. The messages of the broker go to arrived, which may block.
 func (d *dialer) session(ctx context.Context, arrived func(delivery)) (session, error) {
@@ -79,33 +52,14 @@ func (d *dialer) session(ctx context.Context, arrived func(delivery)) (session, 
 	if err != nil {
 		return nil, err
 	}
-	s := &pahoSession{gone: make(chan struct{})}
-	connected := func() bool { return true }
-	o := mqtt.NewClientOptions().AddBroker("tcp://" + d.addr).
-		SetProtocolVersion(4).SetClientID(d.id).SetUsername(d.cfg.Username).SetPassword(password).
-		SetCleanSession(false).SetAutoReconnect(false).SetConnectRetry(false).SetOrderMatters(true).SetAutoAckDisabled(true).
-		SetKeepAlive(d.cfg.KeepAlive).SetPingTimeout(min(pingTime, d.cfg.KeepAlive)).SetConnectTimeout(connectTime).SetWriteTimeout(writeTime).
-		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
-			conn, err := d.dial(ctx)
-			if err != nil {
-				return nil, err
-			}
-			connected = context.AfterFunc(ctx, func() { _ = conn.Close() }) // until the broker has answered
-			return mqttframe.Bound(conn), nil
-		}).
-		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { arrived(deliver(m, d.cfg.Now())) }).
-		SetConnectionLostHandler(func(_ mqtt.Client, err error) { s.end(err) })
-	s.client = mqtt.NewClient(o)
-	token := s.client.Connect()
-	<-token.Done() // within connectTime, or when ctx ends
-	connected()
-	if err := token.Error(); err != nil {
+	o := mqttline.Options(d.id, d.cfg.Username, password, d.cfg.KeepAlive).
+		SetCleanSession(false).SetOrderMatters(true).SetAutoAckDisabled(true).
+		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { arrived(deliver(m, d.cfg.Now())) })
+	line, err := mqttline.Connect(ctx, d.addr, d.dial, o)
+	if err != nil {
 		return nil, fmt.Errorf("connect to the broker %s: %w", d.addr, err)
 	}
-	if t, ok := token.(*mqtt.ConnectToken); ok {
-		s.present = t.SessionPresent()
-	}
-	return s, nil
+	return brokerSession{line}, nil
 }
 
 func deliver(m mqtt.Message, now time.Time) delivery {
@@ -116,78 +70,24 @@ func deliver(m mqtt.Message, now time.Time) delivery {
 	return d
 }
 
-func (s *pahoSession) end(err error) {
-	s.once.Do(func() {
-		s.cause = fmt.Errorf("%w: %w", errGone, err)
-		close(s.gone)
-	})
-}
+func (s brokerSession) kept() bool            { return s.line.Kept() }
+func (s brokerSession) lost() <-chan struct{} { return s.line.Lost() }
+func (s brokerSession) why() error            { return s.line.Why() }
+func (s brokerSession) close()                { s.line.Close() }
 
-func (s *pahoSession) kept() bool            { return s.present }
-func (s *pahoSession) lost() <-chan struct{} { return s.gone }
-
-func (s *pahoSession) why() error {
-	<-s.gone
-	return s.cause
-}
-
-func (s *pahoSession) subscribe(ctx context.Context) error {
+func (s brokerSession) subscribe(ctx context.Context) error {
 	for _, f := range subscriptions() {
-		if err := s.subscribeTo(ctx, f); err != nil {
+		err := s.line.Subscribe(ctx, f.filter, f.qos)
+		if errors.Is(err, mqttline.ErrRefused) {
+			err = errRefused
+		}
+		if err != nil {
 			return fmt.Errorf("subscribe to %s: %w", f.filter, err)
 		}
 	}
 	return nil
 }
 
-// subscribeTo asks again where the broker says that the packet's number is in
-// use: mochi does as long as a message of its own with that number is not
-// acknowledged.
-func (s *pahoSession) subscribeTo(ctx context.Context, f subscription) error {
-	for tries := 1; ; tries++ {
-		token := s.client.Subscribe(f.filter, f.qos, nil)
-		if err := s.wait(ctx, token); err != nil {
-			return err
-		}
-		t, ok := token.(*mqtt.SubscribeToken)
-		if !ok || t.Result()[f.filter] <= 2 {
-			return nil
-		}
-		if t.Result()[f.filter] != numberInUse || tries == subscribeTries {
-			return errRefused
-		}
-		if !sleep(ctx, subscribePause) {
-			return ctx.Err()
-		}
-	}
-}
-
-func (s *pahoSession) publish(ctx context.Context, topic string, payload []byte) func() error {
-	token := s.client.Publish(topic, 1, false, payload)
-	return func() error {
-		if err := s.wait(ctx, token); err != nil {
-			return fmt.Errorf("publish on %s: %w", topic, err)
-		}
-		return nil
-	}
-}
-
-func (s *pahoSession) wait(ctx context.Context, token mqtt.Token) error {
-	t := time.NewTimer(ackTime)
-	defer t.Stop()
-	select {
-	case <-token.Done():
-		return token.Error()
-	case <-s.gone:
-		return s.cause
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return errSilent
-	}
-}
-
-func (s *pahoSession) close() {
-	s.client.Disconnect(goodbye)
-	s.end(errors.New("closed"))
+func (s brokerSession) publish(ctx context.Context, topic string, payload []byte) func() error {
+	return s.line.Publish(ctx, topic, false, payload)
 }

@@ -31,26 +31,10 @@ and never changed.`,
 }
 
 func incidentListCommand() *cobra.Command {
-	var at place
-	var open, asJSON bool
-	cmd := &cobra.Command{
-		Use:   "list --data DIR",
-		Short: "List incidents, the newest first",
-		Args:  noArguments,
-		RunE: with(at.existing, func(cmd *cobra.Command, _ []string, s *store.Store) error {
-			all, err := s.Incidents(cmd.Context(), open)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"incidents": append([]store.Incident{}, all...)})
-			}
-			return listIncidents(cmd.OutOrStdout(), all)
-		}),
-	}
-	at.flags(cmd)
+	var open bool
+	cmd := listing("List incidents, the newest first", "incidents",
+		func(ctx context.Context, s *store.Store) ([]store.Incident, error) { return s.Incidents(ctx, open) }, listIncidents)
 	cmd.Flags().BoolVar(&open, "open", false, "open ones only")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return cmd
 }
 

@@ -66,26 +66,8 @@ func keyAddCommand() *cobra.Command {
 }
 
 func keyListCommand() *cobra.Command {
-	var at place
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "list --data DIR",
-		Short: "List the keys, and which are revoked",
-		Args:  noArguments,
-		RunE: with(at.existing, func(cmd *cobra.Command, _ []string, s *store.Store) error {
-			keys, err := s.Keys(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"keys": append([]store.Key{}, keys...)})
-			}
-			return listKeys(cmd.OutOrStdout(), keys)
-		}),
-	}
-	at.flags(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	return cmd
+	return listing("List the keys, and which are revoked", "keys",
+		func(ctx context.Context, s *store.Store) ([]store.Key, error) { return s.Keys(ctx) }, listKeys)
 }
 
 func listKeys(out io.Writer, keys []store.Key) error {

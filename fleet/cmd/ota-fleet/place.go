@@ -63,6 +63,31 @@ func with(open func(context.Context) (*store.Store, error), f func(cmd *cobra.Co
 	})
 }
 
+// listing is a command that lists what the store has of something: for people, or
+// as JSON under a key.
+func listing[T any](short, key string, find func(context.Context, *store.Store) ([]T, error), tell func(io.Writer, []T) error) *cobra.Command {
+	var at place
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list --data DIR",
+		Short: short,
+		Args:  noArguments,
+		RunE: with(at.existing, func(cmd *cobra.Command, _ []string, s *store.Store) error {
+			all, err := find(cmd.Context(), s)
+			switch {
+			case err != nil:
+				return err
+			case asJSON:
+				return printJSON(cmd.OutOrStdout(), map[string]any{key: append([]T{}, all...)})
+			}
+			return tell(cmd.OutOrStdout(), all)
+		}),
+	}
+	at.flags(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	return cmd
+}
+
 // operator names who gives a command, for what is kept of it.
 func operator() string {
 	if by := os.Getenv("SUDO_USER"); by != "" {

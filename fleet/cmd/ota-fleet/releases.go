@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,26 +16,8 @@ import (
 )
 
 func listCommand() *cobra.Command {
-	var at place
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "list --data DIR",
-		Short: "List the releases",
-		Args:  noArguments,
-		RunE: with(at.existing, func(cmd *cobra.Command, _ []string, s *store.Store) error {
-			all, err := s.Releases(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"releases": append([]release.Release{}, all...)})
-			}
-			return list(cmd.OutOrStdout(), all)
-		}),
-	}
-	at.flags(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	return cmd
+	return listing("List the releases", "releases",
+		func(ctx context.Context, s *store.Store) ([]release.Release, error) { return s.Releases(ctx) }, list)
 }
 
 func list(out io.Writer, all []release.Release) error {

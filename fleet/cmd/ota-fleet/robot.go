@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -196,27 +197,12 @@ func robotRemoveCommand() *cobra.Command {
 }
 
 func robotListCommand() *cobra.Command {
-	var at place
 	var sku string
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "list --data DIR",
-		Short: "List the robots and what they last reported",
-		Args:  noArguments,
-		RunE: with(at.existing, func(cmd *cobra.Command, _ []string, s *store.Store) error {
-			robots, err := s.Robots(cmd.Context(), store.RobotQuery{SKU: sku})
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"robots": append([]store.Robot{}, robots...)})
-			}
-			return listRobots(cmd.OutOrStdout(), robots)
-		}),
-	}
-	at.flags(cmd)
+	cmd := listing("List the robots and what they last reported", "robots",
+		func(ctx context.Context, s *store.Store) ([]store.Robot, error) {
+			return s.Robots(ctx, store.RobotQuery{SKU: sku})
+		}, listRobots)
 	cmd.Flags().StringVar(&sku, "sku", "", "of this SKU only")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return cmd
 }
 

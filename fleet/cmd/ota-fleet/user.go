@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -140,26 +141,8 @@ func userRemoveCommand() *cobra.Command {
 }
 
 func userListCommand() *cobra.Command {
-	var at place
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "list --data DIR",
-		Short: "List who may look at the dashboard",
-		Args:  noArguments,
-		RunE: with(at.existing, func(cmd *cobra.Command, _ []string, s *store.Store) error {
-			users, err := s.Users(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"users": append([]store.User{}, users...)})
-			}
-			return listUsers(cmd.OutOrStdout(), users)
-		}),
-	}
-	at.flags(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	return cmd
+	return listing("List who may look at the dashboard", "users",
+		func(ctx context.Context, s *store.Store) ([]store.User, error) { return s.Users(ctx) }, listUsers)
 }
 
 func listUsers(out io.Writer, users []store.User) error {

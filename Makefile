@@ -3,7 +3,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-go rehearse lint fuzz bench idle soak screenshots demo deb reproducible vuln sbom clean
+.PHONY: help setup build test test-go race rehearse lint fuzz bench idle soak screenshots demo deb reproducible vuln sbom clean
 
 # The environment of ROS 2 and of the tools that tests use, as scripts/setup wrote it.
 ENVIRONMENT = source .cache/ros.env && source .cache/tools.env
@@ -29,6 +29,10 @@ test: setup ## run all tests, those against ROS 2 and esptool included
 
 test-go: ## run the tests that need Go alone
 	go test -timeout $(TEST_TIMEOUT) $(ARGS) $(PACKAGES)
+
+# tests/ starts real processes, which are not built for it.
+race: setup ## run the tests under the race detector, those against ROS 2 and a day of noise included
+	@$(ENVIRONMENT) && go test -tags ros2 -race -timeout 2h $(ARGS) $$(go list -tags ros2 $(PACKAGES) | grep -vE '/(tests|bench|internal/rosmsgs.*)$$')
 
 rehearse: ## take 1,000 seeded rollouts through their gates, of a harmless and of a harmful release
 	@ROBOT_OTA_REHEARSALS=1000 go test ./fleet/internal/rollout -count=1 -run Rehearse -v | grep -v '^='

@@ -27,7 +27,7 @@ type answer struct {
 // asking anew from the beginning may help, and a *RefusedError where not.
 // length is the Content-Length, unknown where there is none.
 func (a asked) judge(status int, h http.Header, length int64) (answer, error) {
-	if enc := h.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+	if enc := strings.Join(h.Values("Content-Encoding"), ", "); strings.Trim(enc, ", ") != "" && !strings.EqualFold(enc, "identity") {
 		return answer{}, refusef("encoded", "the server sent the image encoded (%.40q) although that was not asked for; switch compression off for images there", enc)
 	}
 	switch status {

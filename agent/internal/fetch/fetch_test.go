@@ -369,17 +369,18 @@ func TestRefusedDownloads(t *testing.T) {
 		text    string
 		kept    bool // what is held, for another time
 	}{
-		"endless data":            {Offer{Size: 1000}, endless, Config{}, "endless_data", "the server sends more than the 1000 bytes it announced", false},
-		"no size at all":          {Offer{}, endless, Config{}, "size_unknown", "neither the offer nor the server says how large the image is", false},
-		"another size":            {Offer{Size: 399_999}, full(a, ""), Config{}, "size_mismatch", "the server's file has 400000 bytes, offered were 399999", false},
-		"too large":               {Offer{}, full(a, ""), Config{MaxSize: 399_999}, "too_large", "the server's file has 400000 bytes, more than the 399999", false},
-		"too large by its header": {Offer{}, answerWith(200, nil, "Content-Length: 4294967297"), Config{}, "too_large", "has 4294967297 bytes", false},
-		"empty":                   {Offer{}, answerWith(200, nil), Config{}, "size_mismatch", "the server's file is empty", false},
-		"offer too large":         {Offer{Size: 1 << 40}, full(a, ""), Config{}, "too_large", "the offered file has 1099511627776 bytes", false},
-		"offer negative":          {Offer{Size: -1}, full(a, ""), Config{}, "bad_offer", "negative", false},
-		"offer's hash":            {Offer{SHA256: "../../etc/passwd"}, full(a, ""), Config{}, "bad_offer", "64 lower-case hex digits", false},
-		"gzip":                    {Offer{}, answerWith(200, a, "Content-Encoding: gzip"), Config{}, "encoded", `encoded ("gzip")`, false},
-		"another file":            {Offer{SHA256: strings.Repeat("0", 64)}, full(a, ""), Config{}, "file_hash", "offered was 0000", false},
+		"endless data":             {Offer{Size: 1000}, endless, Config{}, "endless_data", "the server sends more than the 1000 bytes it announced", false},
+		"no size at all":           {Offer{}, endless, Config{}, "size_unknown", "neither the offer nor the server says how large the image is", false},
+		"another size":             {Offer{Size: 399_999}, full(a, ""), Config{}, "size_mismatch", "the server's file has 400000 bytes, offered were 399999", false},
+		"too large":                {Offer{}, full(a, ""), Config{MaxSize: 399_999}, "too_large", "the server's file has 400000 bytes, more than the 399999", false},
+		"too large by its header":  {Offer{}, answerWith(200, nil, "Content-Length: 4294967297"), Config{}, "too_large", "has 4294967297 bytes", false},
+		"empty":                    {Offer{}, answerWith(200, nil), Config{}, "size_mismatch", "the server's file is empty", false},
+		"offer too large":          {Offer{Size: 1 << 40}, full(a, ""), Config{}, "too_large", "the offered file has 1099511627776 bytes", false},
+		"offer negative":           {Offer{Size: -1}, full(a, ""), Config{}, "bad_offer", "negative", false},
+		"offer's hash":             {Offer{SHA256: "../../etc/passwd"}, full(a, ""), Config{}, "bad_offer", "64 lower-case hex digits", false},
+		"gzip":                     {Offer{}, answerWith(200, a, "Content-Encoding: gzip"), Config{}, "encoded", `encoded ("gzip")`, false},
+		"gzip, said after nothing": {Offer{}, twoEncodings(a), Config{}, "encoded", `encoded ("identity, gzip")`, false},
+		"another file":             {Offer{SHA256: strings.Repeat("0", 64)}, full(a, ""), Config{}, "file_hash", "offered was 0000", false},
 		"not there": {Offer{}, answerWith(404, []byte(`{"detail":"no such artifact"}`), "Content-Type: application/problem+json"), Config{}, "http_404",
 			"answered 404 Not Found: no such artifact", true},
 		"forbidden":       {Offer{}, answerWith(403, nil), Config{}, "http_403", "answered 403 Forbidden", true},
@@ -486,4 +487,12 @@ func signed(t *testing.T, o imagetest.Options) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// twoEncodings says of a body first that it is not encoded, and then that it is.
+func twoEncodings(body []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["Content-Encoding"] = []string{"identity", "gzip"}
+		full(body, "")(w, r)
+	}
 }

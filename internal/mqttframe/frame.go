@@ -5,6 +5,7 @@ package mqttframe
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 )
 
@@ -20,6 +21,10 @@ const (
 	packetPublish = 3
 	packetSuback  = 9
 )
+
+// reservedQoS are both bits of a message's quality of service, which must not be
+// set (section 3.3.1.2). Paho takes it for a message all the same.
+const reservedQoS = 0x06
 
 // subackBytes answer a subscription to one topic, and there are no others. To
 // more answers than questions paho panics.
@@ -104,6 +109,9 @@ func (f *frames) next() error {
 			return fmt.Errorf("%w: a length of more than four bytes", ErrFrame)
 		}
 	}
+	if first>>4 == packetPublish && first&reservedQoS == reservedQoS {
+		return fmt.Errorf("%w: a message of quality of service 3", ErrFrame)
+	}
 	if first>>4 == packetSuback && length != subackBytes {
 		return fmt.Errorf("%w: a SUBACK of %d bytes", ErrFrame, length)
 	}
@@ -135,11 +143,20 @@ func (f *frames) octet() (byte, error) {
 	return b, nil
 }
 
+// maxEmpty reads of nothing in a row end a connection: a reader may give nothing
+// and no error, and is to be asked again.
+const maxEmpty = 100
+
 func (f *frames) fill() error {
-	n, err := f.Conn.Read(f.buf[:])
-	f.raw = f.buf[:n]
-	if n > 0 {
-		return nil
+	for range maxEmpty {
+		n, err := f.Conn.Read(f.buf[:])
+		f.raw = f.buf[:n]
+		if n > 0 {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	return io.ErrNoProgress
 }

@@ -62,12 +62,37 @@ func TestFramesRefuse(t *testing.T) {
 		"long PUBACK":            {0x40, 0xff, 0xff, 0x7f},
 		"two answers in SUBACK":  {0x90, 4, 0, 1, 1, 1},
 		"SUBACK without answers": {0x90, 2, 0, 1},
+		"a quality of none":      {0x36, 5, 0, 1, 'x', 0, 7},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := packets.ReadPacket(&frames{Conn: wire{Reader: bytes.NewReader(raw)}}); !errors.Is(err, ErrFrame) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// sparse gives nothing and no error before each byte.
+type sparse struct {
+	r     io.Reader
+	empty int // times before each
+	given int
+}
+
+func (s *sparse) Read(p []byte) (int, error) {
+	if s.given++; s.given%(s.empty+1) != 0 {
+		return 0, nil
+	}
+	return s.r.Read(p[:1])
+}
+
+// TestNothingRead: a read of nothing is no packet, and no end.
+func TestNothingRead(t *testing.T) {
+	for empty, want := range map[int]error{1: nil, maxEmpty - 1: nil, maxEmpty: io.ErrNoProgress} {
+		f := &frames{Conn: wire{Reader: &sparse{r: bytes.NewReader(publish(t, 10)), empty: empty}}}
+		if _, err := packets.ReadPacket(f); !errors.Is(err, want) {
+			t.Errorf("%d times nothing: %v, want %v", empty, err, want)
+		}
 	}
 }
 

@@ -45,10 +45,9 @@ const (
 
 // settings are what a cell wants to be configured otherwise.
 type settings struct {
-	address string   // of the update server, as configured; "": the server's own
-	open    bool     // other hosts may have private addresses, and the attacker's authority counts
-	hosts   []string // server.allow_hosts
-	one     bool     // trust.threshold is 1, its default, instead of 2
+	address string // of the update server, as configured; "": the server's own
+	open    bool   // other hosts may have private addresses, and the attacker's authority counts
+	hasty   bool   // nothing is tried again
 }
 
 // subject is a robot to be lied to: the whole agent, and a chip.
@@ -108,28 +107,28 @@ func (r *subject) configure(s settings) {
 	for i, k := range w.keys {
 		write(fmt.Sprintf("%d.pem", i), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: k.Public.DER()}))
 	}
-	ca, address, threshold := w.ca.pem, s.address, 2
+	ca, address := w.ca.pem, s.address
 	if s.open {
 		ca = append(bytes.Clone(ca), w.evilCA.pem...)
 	}
 	if address == "" {
 		address = w.server.URL
 	}
-	if s.one {
-		threshold = 1
-	}
 	text := fmt.Sprintf(`
 robot: {id: %s, sku: standard, companion_version: 0.2.0}
 state_dir: %s
-server: {url: %q, ca_file: %s, token_file: %s, allow_private: %v, allow_hosts: %q}
+server: {url: %q, ca_file: %s, token_file: %s, allow_private: %v}
 download: {min_speed: 16KiB, patience: 1s, give_up: 2s}
-trust: {keys: [%s/0.pem, %s/1.pem], threshold: %d}
+trust: {keys: [%s/0.pem, %s/1.pem], threshold: 2}
 microros: {unit: ""}
 gates: {settle: 2s}
-`, robotID, filepath.Join(dir, "state"), address, write("ca.crt", ca), write("token", []byte(token)), s.open, s.hosts, dir, dir, threshold)
+`, robotID, filepath.Join(dir, "state"), address, write("ca.crt", ca), write("token", []byte(token)), s.open, dir, dir)
 	var err error
 	if r.cfg, err = config.Parse("agent.yaml", []byte(text)); err != nil {
 		r.t.Fatal(err)
+	}
+	if s.hasty {
+		r.cfg.Download.GiveUp = config.Duration(time.Millisecond)
 	}
 }
 

@@ -83,7 +83,7 @@ func (l *lane) clear() {
 
 // run moves the bytes until ctx ends.
 func (l *lane) run(ctx context.Context) {
-	var free time.Time
+	free := time.Now()
 	var late time.Duration // of the last piece
 	for {
 		b, ok := l.take()

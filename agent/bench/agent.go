@@ -46,6 +46,9 @@ func flash(ctx context.Context, args []string) error {
 		Reset:  serialport.Reset{Method: serialport.Method(reset)},
 		Chip:   image.ESP32S3, Baud: baud, NoStub: noStub, Log: log,
 	})
+	if err := chip.Prepare(v); err != nil {
+		return err
+	}
 	return update(ctx, chip, v)
 }
 

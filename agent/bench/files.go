@@ -14,6 +14,7 @@ import (
 
 	"github.com/klauspost/compress/zlib"
 
+	"github.com/robot-platform/robot-ota/agent/internal/esprom/deflate"
 	"github.com/robot-platform/robot-ota/firmware/flashmap"
 	"github.com/robot-platform/robot-ota/firmware/image"
 	"github.com/robot-platform/robot-ota/sim/espsim"
@@ -165,7 +166,8 @@ const (
 )
 
 // floor is how many bytes make img of before: each run of sectors that differ
-// as the smallest of its zlib streams in blocks of the largest size, escaped.
+// as the smallest of the zlib streams that are known, in blocks of the largest
+// size, escaped.
 func floor(before, img []byte) (int, error) {
 	sum := 0
 	for from := 0; from < len(img); {
@@ -193,7 +195,7 @@ func sameSector(a, b []byte, at int) bool {
 
 // framed is how many bytes bring p to the loader.
 func framed(p []byte) (int, error) {
-	least := 0
+	best := deflate.Zlib(p)
 	for level := zlib.BestSpeed; level <= zlib.BestCompression; level++ {
 		var z bytes.Buffer
 		w, err := zlib.NewWriterLevel(&z, level)
@@ -206,12 +208,11 @@ func framed(p []byte) (int, error) {
 		if err := w.Close(); err != nil {
 			return 0, err
 		}
-		n := escaped(z.Bytes()) + (z.Len()+blockSize-1)/blockSize*blockMore
-		if least == 0 || n < least {
-			least = n
+		if z.Len() < len(best) {
+			best = z.Bytes()
 		}
 	}
-	return least, nil
+	return escaped(best) + (len(best)+blockSize-1)/blockSize*blockMore, nil
 }
 
 // escaped is how many bytes p takes within frames.

@@ -74,18 +74,19 @@ func sameGates(a, b []preflight.Reason) bool {
 // takeLine takes the serial line from its owner, if the gates are open at that
 // moment and still when it is taken: to stop the owner may take a while, in
 // which somebody may press the emergency stop or send the robot off. From then
-// on nothing is known of the robot, and the chip is reset at once.
+// on nothing is known of the robot, and the chip is reset at once. What takes
+// time and needs no line is done before.
 func (e *Engine) takeLine(ctx context.Context, m update.Memory, out emit) error {
-	asked := time.Now()
-	if shut := e.gates(m.Job, asked); len(shut) > 0 {
-		out(update.Blocked{Reasons: shut})
-		return nil
-	}
 	if err := e.proveAgain(ctx, m); err != nil {
 		return err
 	}
 	if err := e.ports.Chip.Prepare(e.verified); err != nil {
 		return fmt.Errorf("prepare the image for writing: %w", err)
+	}
+	asked := time.Now()
+	if shut := e.gates(m.Job, asked); len(shut) > 0 {
+		out(update.Blocked{Reasons: shut})
+		return nil
 	}
 	if err := e.ports.Line.Take(ctx); err != nil {
 		return fmt.Errorf("take the serial line: %w", err)

@@ -47,10 +47,11 @@ type Chip struct {
 // New makes a Chip; nothing is opened yet.
 func New(cfg Config) *Chip { return &Chip{cfg: cfg} }
 
-// Prepare deflates v, so that this is done when the chip leaves its firmware.
-// The zero image frees what was prepared.
+// Prepare deflates v as small as it can, so that this is done when the chip
+// leaves its firmware. It takes about a second a megabyte. The zero image frees
+// what was prepared.
 func (c *Chip) Prepare(v image.Verified) error {
-	ahead, err := c.pack(v)
+	ahead, err := c.pack(v, esprom.PackSmall)
 	if err != nil {
 		return err
 	}
@@ -59,8 +60,8 @@ func (c *Chip) Prepare(v image.Verified) error {
 	return nil
 }
 
-// pack gives what was prepared, or begins with it.
-func (c *Chip) pack(v image.Verified) (*esprom.Ahead, error) {
+// pack gives what was prepared, or begins with it by how.
+func (c *Chip) pack(v image.Verified, how func([]byte) *esprom.Ahead) (*esprom.Ahead, error) {
 	if v.IsZero() {
 		return nil, nil
 	}
@@ -71,7 +72,7 @@ func (c *Chip) pack(v image.Verified) (*esprom.Ahead, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the verified image: %w", err)
 	}
-	return esprom.Pack(payload), nil
+	return how(payload), nil
 }
 
 // line is an open port and the way to reset what hangs on it.
@@ -91,7 +92,7 @@ func (c *Chip) line(ctx context.Context) (*serialport.Port, serialport.Resetter,
 // written, if one will be: where Prepare was not asked before, it is deflated
 // while the chip connects.
 func (c *Chip) Connect(ctx context.Context, ahead image.Verified) (engine.Session, error) {
-	packed, err := c.pack(ahead)
+	packed, err := c.pack(ahead, esprom.Pack)
 	if err != nil {
 		return nil, err
 	}

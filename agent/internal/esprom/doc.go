@@ -25,6 +25,7 @@
 //	flash.go     the flash commands, of the ROM and of the stub
 //	plan.go      which parts of the flash differ from what is wanted
 //	stream.go    an image as deflated blocks, with what each expands to (pure)
+//	deflate      packs it small, while there is time                    (pure)
 //	recover.go   resync, or reset and start over, after a fault
 //	write.go     erase, write, prove by MD5; through the stub
 //	writerom.go  the same through the ROM

@@ -19,33 +19,85 @@ func TestStream(t *testing.T) {
 		"half":     half,
 		"text":     bytes.Repeat([]byte("motors idle, safety normal; "), 9000),
 	} {
-		t.Run(name, func(t *testing.T) {
-			st, err := pack(data)
-			if err != nil {
-				t.Fatal(err)
+		for _, small := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, small %v", name, small), func(t *testing.T) {
+				checkStream(t, data, small)
+			})
+		}
+	}
+}
+
+func checkStream(t *testing.T, data []byte, small bool) {
+	t.Helper()
+	st, err := pack(data, small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var z []byte
+	out := 0
+	for i, b := range st.blocks {
+		if len(b.data) == 0 || len(b.data) > stubBlock || b.end < out {
+			t.Errorf("block %d: %d bytes to %d after %d", i, len(b.data), b.end, out)
+		}
+		if grown := b.end - out; grown > 2*maxInflated {
+			t.Errorf("block %d inflates to %d bytes", i, grown)
+		}
+		out, z = b.end, append(z, b.data...)
+	}
+	if out != len(data) || st.size != len(data) {
+		t.Errorf("ends at %d of %d", out, len(data))
+	}
+	r, err := zlib.NewReader(bytes.NewReader(z))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("does not inflate: %v", err)
+	}
+}
+
+// TestChartChecks: a stream that does not give the data is not used.
+func TestChartChecks(t *testing.T) {
+	data := blockOf(100_000)
+	z, err := squeeze(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := bytes.Clone(data)
+	other[70_000] ^= 1
+	for name, want := range map[string][]byte{"another byte": other, "longer": append(bytes.Clone(data), 0), "shorter": data[:99_999]} {
+		if _, err := chart(z, want); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if _, err := chart(z, data); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestErasingHides: as long as there is something to erase, a window ends with
+// a small block of its own, at its very end.
+func TestErasingHides(t *testing.T) {
+	data := blockOf(20 * stubWindow)
+	st, err := pack(data, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, ends, erasing := 0, 0, len(data)/blockErase*stubWindow
+	for i, b := range st.blocks {
+		if b.end <= erasing && b.end%stubWindow == 0 {
+			ends++
+			if len(b.data) > 2*lastOfWindow {
+				t.Errorf("block %d ends a window and has %d bytes", i, len(b.data))
 			}
-			var z []byte
-			out := 0
-			for i, b := range st.blocks {
-				if len(b.data) == 0 || len(b.data) > stubBlock || b.end < out {
-					t.Errorf("block %d: %d bytes to %d after %d", i, len(b.data), b.end, out)
-				}
-				if grown := b.end - out; grown > 2*maxInflated {
-					t.Errorf("block %d inflates to %d bytes", i, grown)
-				}
-				out, z = b.end, append(z, b.data...)
-			}
-			if out != len(data) || st.size != len(data) {
-				t.Errorf("ends at %d of %d", out, len(data))
-			}
-			r, err := zlib.NewReader(bytes.NewReader(z))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, data) {
-				t.Errorf("does not inflate: %v", err)
-			}
-		})
+		}
+		if b.end <= erasing && at/stubWindow != (b.end-1)/stubWindow {
+			t.Errorf("block %d, %d to %d, is of two windows", i, at, b.end)
+		}
+		at = b.end
+	}
+	if ends != erasing/stubWindow {
+		t.Errorf("%d windows end with a block, want %d", ends, erasing/stubWindow)
 	}
 }
 

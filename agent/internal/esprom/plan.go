@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"iter"
 	"slices"
+	"time"
 )
 
 // sectorState is what is known of a sector's content.
@@ -147,9 +148,20 @@ func (s *Session) resolve(ctx context.Context, p *plan) error {
 	return nil
 }
 
-// worthSectors is up to how many sectors of a block it is faster to write one
-// by one than all of it: each costs an erase of its own.
-const worthSectors = 6
+// What a common flash part takes to erase.
+const (
+	sectorErase = 45 * time.Millisecond
+	block64     = 150 * time.Millisecond
+)
+
+// worth is up to how many sectors of a block it is faster to write alone than
+// to write all of it: each costs an erase of its own, or more time than that on
+// the line, where code deflates to 0.6 of its size.
+func (s *Session) worth() int {
+	onLine := s.c.wireTime(sectorSize * 6 / 10)
+	all := max(blockErase/sectorSize*onLine, block64) + sectorErase
+	return int(all / max(onLine, sectorErase))
+}
 
 // narrow finds out which sectors of data[from:to], which lies in one block and
 // differs, are wrong. A new version or date makes one so, code that moved all:
@@ -186,7 +198,7 @@ func (s *Session) narrow(ctx context.Context, p *plan, from, to int) error {
 			return err
 		}
 	}
-	if n-right > worthSectors {
+	if n-right > s.worth() {
 		p.mark(from, to, wrong)
 	}
 	return nil

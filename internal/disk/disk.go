@@ -20,6 +20,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"syscall"
 	"time"
 
 	"github.com/robot-platform/robot-ota/internal/bounded"
@@ -31,8 +33,7 @@ type Layer interface {
 	Rename(from, to string) error
 	// Remove removes a file or an empty folder.
 	Remove(path string) error
-	// MkdirAll makes a folder and those above it that are missing.
-	MkdirAll(dir string, perm fs.FileMode) error
+	Mkdir(dir string, perm fs.FileMode) error
 	Chtimes(path string, accessed, changed time.Time) error
 	// SyncDir makes the entries of a folder durable.
 	SyncDir(dir string) error
@@ -115,8 +116,41 @@ func (d Disk) ReadFile(path string, limit int64) ([]byte, error) {
 	return bounded.Read(f, path, limit)
 }
 
-// MkdirAll makes a folder and those above it that are missing.
-func (d Disk) MkdirAll(dir string, perm fs.FileMode) error { return d.on().MkdirAll(dir, perm) }
+// Mkdir is os.Mkdir. It is durable once the folder above is synced.
+func (d Disk) Mkdir(dir string, perm fs.FileMode) error { return d.on().Mkdir(dir, perm) }
+
+// MkdirAll makes a folder and those above it that are missing, durably. What a
+// process that was killed has renamed there, and not come to sync, is made
+// durable too: whoever reads it next will rely on it.
+func (d Disk) MkdirAll(dir string, perm fs.FileMode) error {
+	if err := d.mkdirAll(filepath.Clean(dir), perm); err != nil {
+		return err
+	}
+	return d.SyncDir(dir)
+}
+
+func (d Disk) mkdirAll(dir string, perm fs.FileMode) error {
+	above := filepath.Dir(dir)
+	info, err := d.Lstat(dir)
+	switch {
+	case err == nil && info.Mode().IsRegular():
+		return &fs.PathError{Op: "mkdir", Path: dir, Err: syscall.ENOTDIR}
+	case err == nil:
+		// Its maker may have been killed before it could do this. If not, it
+		// was there before, maybe on a file system that knows no syncing.
+		_ = d.SyncDir(above)
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if err := d.mkdirAll(above, perm); err != nil {
+		return err
+	}
+	if err := d.Mkdir(dir, perm); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return d.SyncDir(above)
+}
 
 // RemoveAll removes whatever has that name, and all that is in it; no link is
 // followed.
@@ -163,6 +197,19 @@ func (d Disk) WriteFile(path string, data []byte, perm fs.FileMode) (err error) 
 		return err
 	}
 	return d.SyncDir(filepath.Dir(path))
+}
+
+// Sweep removes what WriteFile left half written in a folder when its process
+// ended. Nobody may be writing there.
+func (d Disk) Sweep(dir string) error {
+	asides := regexp.MustCompile(`^\..+\.([A-Z2-7]{10}|[0-9]+)$`) // the names that it gives, and gave
+	entries, err := d.ReadDir(dir)
+	for _, e := range entries {
+		if e.Type().IsRegular() && asides.MatchString(e.Name()) {
+			err = errors.Join(err, d.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	return err
 }
 
 func write(f File, data []byte) error {

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -107,3 +108,38 @@ func TestFreeSpaceOfThisDisk(t *testing.T) {
 		t.Error("no error for a folder that is not there")
 	}
 }
+
+// What a killed process had written aside is swept away, and nothing else.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	stay := []string{".f.json", ".hidden", "f.ABCDEFGHIJ", "f.json", "f.json.damaged"}
+	for _, name := range append([]string{".f.json.ABCDEFGHIJ", ".f.json.1234567890"}, stay...) {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deadly := disk.On(renamesNothing{disk.Disk{}})
+	if err := deadly.WriteFile(filepath.Join(dir, "g"), nil, 0o600); err == nil {
+		t.Fatal("it was renamed")
+	}
+	if err := (disk.Disk{}).Sweep(dir); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if err != nil || !slices.Equal(names, stay) {
+		t.Errorf("left: %v, %v", names, err)
+	}
+	if err := (disk.Disk{}).Sweep(filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no folder: %v", err)
+	}
+}
+
+// renamesNothing is a disk whose process dies before it renames or removes.
+type renamesNothing struct{ disk.Layer }
+
+func (renamesNothing) Rename(string, string) error { return syscall.EIO }
+func (renamesNothing) Remove(string) error         { return syscall.EIO }

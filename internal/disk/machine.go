@@ -22,7 +22,7 @@ func (machine) OpenFile(path string, flag int, perm fs.FileMode) (File, error) {
 
 func (machine) Rename(from, to string) error              { return os.Rename(from, to) }
 func (machine) Remove(path string) error                  { return os.Remove(path) }
-func (machine) MkdirAll(dir string, p fs.FileMode) error  { return os.MkdirAll(dir, p) }
+func (machine) Mkdir(dir string, perm fs.FileMode) error  { return os.Mkdir(dir, perm) }
 func (machine) Lstat(path string) (fs.FileInfo, error)    { return os.Lstat(path) }
 func (machine) ReadDir(dir string) ([]fs.DirEntry, error) { return os.ReadDir(dir) }
 

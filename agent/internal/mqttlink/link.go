@@ -99,6 +99,7 @@ func newLink(cfg Config, memory update.Memory, log *slog.Logger, dial dialing) (
 	if err := cfg.Disk.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("folder of the link to the fleet: %w", err)
 	}
+	_ = cfg.Disk.Sweep(dir) // what is left there takes room, and does no other harm
 	l := &Link{cfg: cfg, log: log, dial: dial, peer: "the fleet's broker", pace: pace, refused: make(map[string]bool)}
 	var err error
 	if l.seen, err = openSeen(cfg.Disk, filepath.Join(dir, "commands.json")); err != nil {

@@ -13,7 +13,7 @@ type Fate int
 
 // The fates. All but Torn are one outcome each.
 const (
-	// Kept: all of it is there. The process alone has ended.
+	// Kept: all of it is there, and still not safe. The process alone has ended.
 	Kept Fate = iota
 	// Lost: none of it is there.
 	Lost
@@ -42,8 +42,8 @@ func (f Fate) String() string {
 // sector is what a disk writes at once, in bytes.
 const sector = 512
 
-// After is the disk that the next process finds: a copy, of which all is safe.
-// The seed counts for Torn alone.
+// After is the disk that the next process finds, as a copy. After a power cut
+// all of it is safe. The seed counts for Torn alone.
 func (m *Model) After(f Fate, seed uint64) *Model {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -66,6 +66,9 @@ func (r rescue) node(n *inode) *inode {
 	}
 	c := &inode{mode: n.mode, changed: n.changed}
 	r.made[n] = c
+	if r.fate == Kept {
+		return r.alike(n, c)
+	}
 	if n.names == nil {
 		c.data = r.content(n)
 		c.safe = bytes.Clone(c.data)
@@ -80,13 +83,36 @@ func (r rescue) node(n *inode) *inode {
 	return c
 }
 
+// alike makes c as n is, with what is not safe of it.
+func (r rescue) alike(n, c *inode) *inode {
+	c.data, c.safe, c.todo = bytes.Clone(n.data), bytes.Clone(n.safe), slices.Clone(n.todo)
+	if n.names == nil {
+		return c
+	}
+	all := func(names map[string]*inode) map[string]*inode {
+		copied := make(map[string]*inode, len(names))
+		for name, under := range names {
+			if copied[name] = nil; under != nil {
+				copied[name] = r.node(under)
+			}
+		}
+		return copied
+	}
+	c.names, c.safeNames = all(n.names), all(n.safeNames)
+	for _, v := range n.moves {
+		c.moves = append(c.moves, all(v))
+	}
+	return c
+}
+
 // names are those of a folder that are left.
 func (r rescue) names(n *inode) map[string]*inode {
 	switch r.fate {
-	case Kept, Names, Zeros:
+	case Names, Zeros:
 		return n.names
 	case Lost, Contents:
 		return n.safeNames
+	case Kept, Torn:
 	}
 	left := maps.Clone(n.safeNames)
 	for _, v := range n.moves {
@@ -101,10 +127,9 @@ func (r rescue) names(n *inode) map[string]*inode {
 func (r rescue) content(n *inode) []byte {
 	left := bytes.Clone(n.safe)
 	switch r.fate {
-	case Kept:
-		return bytes.Clone(n.data) // an error of a sync took nothing from memory
 	case Lost, Names:
 		return left
+	case Kept, Zeros, Contents, Torn:
 	}
 	for _, c := range n.todo {
 		switch {

@@ -320,32 +320,22 @@ func (m *Model) Remove(path string) error {
 	return told("remove", path, err)
 }
 
-// MkdirAll is part of disk.Layer.
-func (m *Model) MkdirAll(path string, perm fs.FileMode) error {
+// Mkdir is part of disk.Layer.
+func (m *Model) Mkdir(path string, perm fs.FileMode) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return told("mkdir", path, m.mkdirAll(filepath.Clean(path), perm))
-}
-
-func (m *Model) mkdirAll(path string, perm fs.FileMode) error {
-	n, err := m.find(path)
-	switch {
-	case err == nil && n.names == nil:
-		return syscall.ENOTDIR
-	case !errors.Is(err, syscall.ENOENT):
-		return err
-	}
-	if err := m.mkdirAll(filepath.Dir(path), perm); err != nil {
-		return err
-	}
 	dir, name, err := m.above(path)
-	if err == nil {
+	switch {
+	case err != nil:
+	case dir.names[name] != nil:
+		err = syscall.EEXIST
+	default:
 		err = m.step(Op{Kind: "mkdir", Path: path})
 	}
 	if err == nil {
 		dir.move(move{name: newFolder(perm)})
 	}
-	return err
+	return told("mkdir", path, err)
 }
 
 // Chtimes is part of disk.Layer.

@@ -48,7 +48,7 @@ func long(c byte) string { return strings.Repeat(string(c), 2000) }
 func TestAsThisComputersDisk(t *testing.T) {
 	dir := t.TempDir()
 	model := disktest.New()
-	if err := model.MkdirAll(dir, 0o700); err != nil {
+	if err := model.Disk().MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for name, d := range map[string]disk.Disk{"real": {}, "model": model.Disk()} {
@@ -209,7 +209,7 @@ func TestNothingMovesWithoutPower(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = io.WriteString(f, "abc")                       // 2
+	_, err = io.WriteString(f, "abc")                        // 2
 	if err := errors.Join(err, d.SyncDir("/")); err != nil { // 3
 		t.Fatal(err)
 	}
@@ -291,5 +291,32 @@ func TestAFailedSyncIsForgotten(t *testing.T) {
 		if got := read(m.After(fate, 1).Disk(), "/f"); got != "" {
 			t.Errorf("%v: %q", fate, got)
 		}
+	}
+}
+
+// A killed process leaves what it had not synced as unsafe as it was.
+func TestKeptIsNotSafe(t *testing.T) {
+	m := disktest.New()
+	if err := errors.Join(put(m.Disk(), "/f", "old", synced), m.SyncDir("/"), put(m.Disk(), "/g", "new"), m.Rename("/g", "/f")); err != nil {
+		t.Fatal(err)
+	}
+	next := m.After(disktest.Kept, 0)
+	if got := read(next.Disk(), "/f"); got != "new" {
+		t.Errorf("after a kill: %q", got)
+	}
+	for fate, want := range map[disktest.Fate]string{disktest.Lost: "old", disktest.Names: "", disktest.Kept: "new"} {
+		if got := read(next.After(fate, 0).Disk(), "/f"); got != want {
+			t.Errorf("and then a power cut, %v: %q", fate, got)
+		}
+	}
+	f, err := next.OpenFile("/f", os.O_WRONLY, 0)
+	if err := errors.Join(err, f.Sync(), next.SyncDir("/")); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(next.After(disktest.Lost, 0).Disk(), "/f"); got != "new" {
+		t.Errorf("synced by the next process: %q", got)
+	}
+	if got := read(m.After(disktest.Lost, 0).Disk(), "/f"); got != "old" {
+		t.Errorf("the copy is no copy: %q", got)
 	}
 }

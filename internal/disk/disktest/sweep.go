@@ -44,7 +44,7 @@ type Report struct {
 // in peace, which must go well, twice. S is copied by assignment.
 func Sweep[S any](t testing.TB, part string, start S, live Life[S]) Report {
 	t.Helper()
-	s := &sweep[S]{t: t, live: live, full: os.Getenv(FullEnv) == "full", only: os.Getenv(PointEnv)}
+	s := &sweep[S]{t: t, live: live, full: os.Getenv(FullEnv) == "full", only: os.Getenv(PointEnv), rng: rand.New(rand.NewPCG(1, 0))} //nolint:gosec // to be the same each time
 	s.report = Report{Part: part, Seeds: "0-1"}
 	s.seeds = 2
 	if s.full {
@@ -73,6 +73,7 @@ type sweep[S any] struct {
 	live   Life[S]
 	full   bool
 	only   string // the one point that is tried; "": all
+	rng    *rand.Rand
 	seeds  uint64
 	report Report
 }
@@ -146,7 +147,8 @@ func (s *sweep[S]) fault(f Fault, start S) {
 	s.follow(name, m, known, 0)
 }
 
-// follow lets other lives find what the one on m has left.
+// follow lets other lives find what the one on m, which was cut at operation n,
+// or met a fault (0), has left.
 func (s *sweep[S]) follow(name string, m *Model, known S, n int) {
 	for _, e := range s.ends() {
 		name := name + ":" + e.String()
@@ -155,10 +157,10 @@ func (s *sweep[S]) follow(name string, m *Model, known S, n int) {
 		}
 		s.report.Points++
 		ops := s.last(name, m, e, known)
-		for _, k := range s.some(ops, n) {
+		for _, k := range s.some(ops, n, e) {
 			s.again(fmt.Sprintf("%s/%d", name, k), m.After(e.fate, e.seed), known, k, Fault{})
 			for _, f := range faults(k) {
-				if s.full || s.only != "" {
+				if s.all() {
 					s.again(fmt.Sprintf("%s/%v", name, f), m.After(e.fate, e.seed), known, 0, f)
 				}
 			}
@@ -166,16 +168,24 @@ func (s *sweep[S]) follow(name string, m *Model, known S, n int) {
 	}
 }
 
-// some are the operations of ops at which a second cut is made.
-func (s *sweep[S]) some(ops, n int) []int {
-	var all []int
+// all says whether nothing is left out.
+func (s *sweep[S]) all() bool { return s.full || s.only != "" }
+
+// some are the operations of ops at which a second cut is made. A short run
+// makes all of them after a kill, which leaves to the next life what is not
+// safe; else one, by chance, and after a fault none.
+func (s *sweep[S]) some(ops, n int, e end) []int {
+	var some []int
 	for k := 1; k <= ops; k++ {
-		all = append(all, k)
+		some = append(some, k)
 	}
-	if s.full || s.only != "" || ops == 0 {
-		return all
+	if s.all() || e.fate == Kept && n > 0 || ops == 0 {
+		return some
 	}
-	return []int{1 + rand.New(rand.NewPCG(uint64(n), uint64(ops))).IntN(ops)} //nolint:gosec // to be the same each time
+	if n == 0 && e.fate != Kept {
+		return nil
+	}
+	return some[s.rng.IntN(ops):][:1]
 }
 
 // again disturbs the life after the first, on its disk m.
@@ -191,12 +201,11 @@ func (s *sweep[S]) again(name string, m *Model, known S, cut int, f Fault) {
 		s.wrong(name, m, err)
 		return
 	}
-	ends := s.ends()
-	if !s.full && s.only == "" {
-		i := rand.New(rand.NewPCG(uint64(s.report.Second), 0)).IntN(len(ends)) //nolint:gosec // to be the same each time
-		ends = ends[i : i+1]
+	ends := s.ends()[:len(Fates())]
+	if !s.all() {
+		ends = []end{{fate: Lost}, ends[s.rng.IntN(len(ends))]}[s.rng.IntN(2):]
 	}
-	for _, e := range ends[:min(len(ends), len(Fates())+1)] {
+	for _, e := range ends {
 		if name := name + ":" + e.String(); s.wanted(name) {
 			s.report.Second++
 			s.last(name, m, e, known)
@@ -211,7 +220,10 @@ func (s *sweep[S]) last(name string, m *Model, e end, known S) int {
 	known, err := s.live(after.Disk(), known)
 	ops := len(after.Ops())
 	if err == nil {
-		_, err = s.live(after.Disk(), known)
+		known, err = s.live(after.Disk(), known)
+	}
+	if err == nil && e.fate == Kept { // what they found then is safe now
+		_, err = s.live(after.After(Lost, 0).Disk(), known)
 	}
 	if err != nil {
 		s.wrong(name, m, err)
@@ -224,12 +236,17 @@ func (s *sweep[S]) wanted(name string) bool {
 	return s.report.Failures < 5 && (s.only == "" || name == s.only || strings.HasPrefix(s.only, name+":") || strings.HasPrefix(s.only, name+"/"))
 }
 
+// shown are the operations that a failure tells of.
+const shown = 12
+
 func (s *sweep[S]) wrong(name string, m *Model, err error) {
 	s.t.Helper()
 	s.report.Failures++
 	var did strings.Builder
 	for i, o := range m.Ops() {
-		fmt.Fprintf(&did, "\n  %d %v", i+1, o)
+		if last := len(m.Ops()); i >= last-shown {
+			fmt.Fprintf(&did, "\n  %d %v", i+1, o)
+		}
 	}
 	s.t.Errorf("%s: point %s: %v\nthe last life but this one did%s\nagain: %s='%s' go test -run '^%s$' .", s.report.Part, name, err, did.String(), PointEnv, name, s.t.Name())
 }

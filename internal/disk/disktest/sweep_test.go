@@ -37,9 +37,6 @@ func keeping(replace func(d disk.Disk, path string, content []byte) error) diskt
 		if err := d.MkdirAll("/state", 0o700); err != nil {
 			return v, err
 		}
-		if err := d.SyncDir("/"); err != nil {
-			return v, err
-		}
 		b, err := d.ReadFile("/state/f", 1<<20)
 		found := 0
 		switch {

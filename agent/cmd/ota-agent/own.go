@@ -29,14 +29,14 @@ func (a agent) own(ctx context.Context) (p property, err error) {
 		return p, err
 	}
 	p.release = append(p.release, func() { _ = p.listener.Close() }) // the server has closed it before, but where it never ran
-	if p.store, err = journal.Open(a.cfg.StateDir); err != nil {
-		return p, err
-	}
-	free, err := p.store.Claim()
+	free, err := journal.Claim(a.cfg.StateDir)
 	if err != nil {
 		return p, err
 	}
 	p.release = append(p.release, free)
+	if p.store, err = journal.Open(a.cfg.StateDir); err != nil {
+		return p, err
+	}
 	port, err := serialport.Claim(a.cfg.Serial.Port)
 	if err != nil {
 		return p, err

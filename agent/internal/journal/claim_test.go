@@ -13,19 +13,19 @@ import (
 
 func TestOneAgentForAStateDirectory(t *testing.T) {
 	dir := t.TempDir()
-	release, err := open(t, dir).Claim()
+	release, err := Claim(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = open(t, dir).Claim()
+	_, err = Claim(dir)
 	if want := fmt.Sprintf("pid %d (%s", os.Getpid(), os.Args[0]); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("got %v, want %q in it", err, want)
 	}
-	if _, err := open(t, t.TempDir()).Claim(); err != nil {
+	if _, err := Claim(t.TempDir()); err != nil {
 		t.Errorf("another directory: %v", err)
 	}
 	release()
-	release, err = open(t, dir).Claim()
+	release, err = Claim(dir)
 	if err != nil {
 		t.Errorf("after the release: %v", err)
 	}
@@ -40,7 +40,7 @@ func TestChildClaims(t *testing.T) {
 	if dir == "" {
 		return
 	}
-	if _, err := open(t, dir).Claim(); err != nil {
+	if _, err := Claim(dir); err != nil {
 		t.Fatal(err)
 	}
 	fmt.Println("claimed")
@@ -62,14 +62,14 @@ func TestADeadAgentHoldsNothing(t *testing.T) {
 	if _, err := out.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
-	_, busy := open(t, dir).Claim()
+	_, busy := Claim(dir)
 	if err := errors.Join(child.Process.Kill(), ignore(child.Wait())); err != nil {
 		t.Fatal(err)
 	}
 	if !errors.Is(busy, ErrInUse) || !strings.Contains(fmt.Sprint(busy), fmt.Sprintf("pid %d (", child.Process.Pid)) {
 		t.Errorf("while it lives: %v", busy)
 	}
-	if release, err := open(t, dir).Claim(); err != nil {
+	if release, err := Claim(dir); err != nil {
 		t.Errorf("after its death: %v", err)
 	} else {
 		release()
@@ -84,7 +84,7 @@ func TestALockThatIsALink(t *testing.T) {
 	if err := errors.Join(os.WriteFile(outside, []byte("x"), 0o600), os.Symlink(outside, filepath.Join(dir, "lock"))); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := open(t, dir).Claim(); err == nil {
+	if _, err := Claim(dir); err == nil {
 		t.Error("a link was taken for the lock")
 	}
 	if b, err := os.ReadFile(outside); err != nil || string(b) != "x" {

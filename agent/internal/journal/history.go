@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -14,8 +15,11 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 )
 
-// maxLine bounds one line of the history.
-const maxLine = 1 << 20
+// Bounds of one line of the history, and of what is written anew at its end.
+const (
+	maxLine = 1 << 20
+	maxTail = 8 << 20
+)
 
 // line is one line of the history file.
 type line struct {
@@ -32,7 +36,8 @@ func (j *Journal) openHistory() error {
 	if err == nil {
 		j.head, j.owed = j.headOf(k), k.Owed
 	}
-	whole, torn, held := int64(0), false, j.head == nil || j.head.Records == 0
+	var sure, whole int64 // bytes up to the head, and up to the last line's end
+	torn, held := false, j.head == nil || j.head.Records == 0
 	err = j.each(func(l rawLine) error {
 		if !l.ended {
 			torn = true
@@ -41,15 +46,17 @@ func (j *Journal) openHistory() error {
 		whole += l.size
 		j.tail = head{j.tail.Records + 1, digest(l.text)}
 		j.see(l.text)
-		held = held || j.tail == *j.head
+		if j.head != nil && j.tail == *j.head {
+			sure, held = whole, true
+		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if torn {
-		if err := j.cutTo(whole); err != nil {
-			return fmt.Errorf("mend the history's torn last line: %w", err)
+	if torn || whole > sure {
+		if err := j.mend(max(sure, whole-maxTail), whole); err != nil {
+			return fmt.Errorf("mend the end of the history: %w", err)
 		}
 	}
 	if held { // else the memory keeps the head that is missed, for Verify to tell again and again
@@ -58,13 +65,27 @@ func (j *Journal) openHistory() error {
 	return nil
 }
 
-// cutTo takes away what the history file holds beyond size bytes.
-func (j *Journal) cutTo(size int64) error {
-	f, err := j.disk.OpenFile(j.historyFile(), os.O_WRONLY, 0)
+// mend takes away what the history holds beyond whole bytes, and makes the
+// lines beyond sure bytes durable: the head is about to count them, and a
+// killed agent may have left them in memory alone. They are written anew, as a
+// sync that failed then would not be repeated by one that is asked for now.
+func (j *Journal) mend(sure, whole int64) error {
+	f, err := j.disk.OpenFile(j.historyFile(), os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Truncate(size), f.Close())
+	lines := make([]byte, whole-sure)
+	_, err = f.Seek(sure, io.SeekStart)
+	if err == nil {
+		_, err = io.ReadFull(f, lines)
+	}
+	if err == nil {
+		_, err = f.Seek(sure, io.SeekStart)
+	}
+	if err == nil && len(lines) > 0 {
+		_, err = f.Write(lines)
+	}
+	return errors.Join(err, f.Truncate(whole), f.Sync(), f.Close())
 }
 
 // add writes one record to the history, durably; mu is held.
@@ -96,6 +117,9 @@ func (j *Journal) append(raw []byte) error {
 	}
 	if err == nil {
 		err = f.Sync()
+	}
+	if err == nil && end == 0 { // else Open has done it
+		err = j.disk.SyncDir(j.dir)
 	}
 	if err != nil { // a full disk must not leave half a line before the next one
 		err = errors.Join(err, f.Truncate(end))
@@ -131,7 +155,7 @@ func (f folder) records(n int) ([]update.Record, error) {
 type rawLine struct {
 	text  []byte // without its end; of one that is too long, its beginning
 	size  int64  // in the file, its end included
-	ended bool   // false: the file's last line, and its end is missing
+	ended bool   // false: the file's last line, and a power cut has left some of it
 }
 
 // each calls see with every line.
@@ -152,6 +176,10 @@ func (f folder) each(see func(rawLine) error) error {
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("read the history: %w", err)
+		}
+		if l.ended && bytes.IndexByte(l.text, 0) >= 0 { // JSON has no such byte: a sector that was not written
+			_, err := r.Peek(1)
+			l.ended = err == nil
 		}
 		if serr := see(l); serr != nil {
 			return serr

@@ -52,7 +52,8 @@ type Journal struct {
 	lost   int // records that were owed for too long
 }
 
-// Open prepares the state directory, readable for its owner alone.
+// Open prepares the state directory, readable for its owner alone, and mends
+// what a crash has left there. The caller has claimed it.
 func Open(dir string) (*Journal, error) { return OpenOn(disk.Disk{}, dir) }
 
 // OpenOn is Open for a state directory on that disk.
@@ -60,6 +61,7 @@ func OpenOn(d disk.Disk, dir string) (*Journal, error) {
 	if err := d.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
+	_ = d.Sweep(dir) // what is left there takes room, and does no other harm
 	j := &Journal{folder: folder{disk: d, dir: dir}}
 	if err := j.openHistory(); err != nil {
 		return nil, err

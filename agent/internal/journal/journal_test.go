@@ -157,6 +157,32 @@ func TestATornHistoryIsMended(t *testing.T) {
 	}
 }
 
+// The last sector of a line may reach the disk, and one before it not.
+func TestAHistoryWithHolesIsMended(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	for _, id := range []string{"a", "b"} {
+		if err := keep(j, record(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(j.historyFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(b[len(b)-20 : len(b)-10])
+	if err := os.WriteFile(j.historyFile(), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, dir)
+	if err := keep(again, record("b")); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := again.Verify(); a.Records != 2 || err != nil {
+		t.Fatalf("%+v, %v", a, err)
+	}
+}
+
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte(`{"schema":1,"job":{"state":"idle"}}`))
 	f.Add([]byte(`{"schema":1,"job":{"id":"j","state":"rolling_back","from":{"slot":"ota_0"},"to":"ota_1"}}`))

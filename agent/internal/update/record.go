@@ -44,7 +44,7 @@ type Audit struct {
 	// Counted is how many the memory knows of; nil: it does not count, as it
 	// was written by an agent of before, or is not there.
 	Counted *int `json:"counted,omitempty"`
-	// Torn: a last line has no end, as a power cut leaves it. The agent takes
+	// Torn: a last line has no end, or holes, as a power cut leaves it. The agent takes
 	// it away at its next start.
 	Torn bool `json:"torn,omitempty"`
 	// Aside is where an earlier history was put aside.

@@ -39,6 +39,7 @@ type outbox struct {
 
 	mu     sync.Mutex
 	epoch  string // random, of this state directory
+	parted bool   // the epoch is of what could not be kept
 	starts uint64 // of the agent, this one included
 	next   uint64 // sequence number of the next event
 	lost   uint64
@@ -82,21 +83,39 @@ func openOutbox(d disk.Disk, path string) (*outbox, error) {
 		err = fmt.Errorf("the outbox %s was damaged and has been put aside: %w", path, errors.Join(err, d.Rename(path, path+".damaged")))
 	}
 	if o.epoch == "" {
-		o.epoch, o.next = strings.ToLower(rand.Text()[:10]), 1
+		o.epoch, o.next = newEpoch(), 1
 	}
 	o.starts++
 	o.wake()
-	return o, errors.Join(err, o.compact())
+	if unkept := o.compact(); unkept != nil {
+		o.part()
+		err = errors.Join(err, unkept)
+	}
+	return o, err
 }
 
-// replay takes in a file's content. A last line without its end is what a
-// power cut left of it.
+// part gives what cannot be kept an epoch of its own: the next start will not
+// know that it was counted, and count the same.
+func (o *outbox) part() {
+	if !o.parted {
+		o.epoch, o.parted = newEpoch(), true
+	}
+}
+
+func newEpoch() string { return strings.ToLower(rand.Text()[:10]) }
+
+// replay takes in a file's content. Of what was not synced a power cut leaves a
+// last line without its end, and lines with zeros where a sector is missing:
+// they were promised to nobody.
 func (o *outbox) replay(data []byte) error {
 	r := bufio.NewReader(bytes.NewReader(data))
 	for n := 1; ; n++ {
 		raw, err := r.ReadBytes('\n')
 		if err != nil {
 			return nil //nolint:nilerr // the end, or a torn line
+		}
+		if bytes.IndexByte(raw, 0) >= 0 {
+			continue
 		}
 		var l line
 		if err := json.Unmarshal(raw, &l); err != nil {
@@ -153,7 +172,16 @@ func (o *outbox) add(e Event) error {
 	e.ID = fmt.Sprintf("%s-%d", o.epoch, e.Seq)
 	o.take(e)
 	o.wake()
-	return o.write(line{Event: &e}, true)
+	err := o.write(line{Event: &e}, true)
+	if err == nil {
+		o.parted = false
+		return nil
+	}
+	o.part()
+	if i := slices.IndexFunc(o.events, func(b Event) bool { return b.Seq == e.Seq }); i >= 0 {
+		o.events[i].ID = fmt.Sprintf("%s-%d", o.epoch, e.Seq)
+	}
+	return err
 }
 
 // life names this state directory and counts the agent's starts with it.

@@ -33,6 +33,7 @@ type partial struct {
 	// count as one.
 	pieces int
 	synced time.Time // the last checkpoint
+	lost   error     // why some of what is held will not be on the disk, whatever the next sync says
 }
 
 // openPartial opens the part file of key, and takes over what it holds where
@@ -89,7 +90,7 @@ func (p *partial) restart(o Offer, size int64, etag string) error {
 		return fmt.Errorf("partial download: %w", err)
 	}
 	p.sum.Reset()
-	p.n, p.pieces = 0, 0
+	p.n, p.pieces, p.lost = 0, 0, nil
 	p.m = meta{Schema: metaSchema, URL: o.URL, ETag: etag, SHA256: o.SHA256, Size: size}
 	return nil
 }
@@ -119,8 +120,11 @@ func (p *partial) checkpoint() error {
 	if p.n == p.m.Held || p.m.Size == 0 {
 		return nil
 	}
-	if err := p.f.Sync(); err != nil {
-		return err
+	if p.lost != nil { // the system tells of it once
+		return p.lost
+	}
+	if p.lost = p.f.Sync(); p.lost != nil {
+		return p.lost
 	}
 	next := p.m
 	next.Held, next.Prefix = p.n, hex.EncodeToString(p.sum.Sum(nil))

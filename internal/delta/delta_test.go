@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/robot-platform/robot-ota/firmware/image"
+	"github.com/robot-platform/robot-ota/internal/delta/deltatest"
 )
 
 // noise is n bytes that do not compress.
@@ -43,6 +44,12 @@ func patchOf(t testing.TB, base, result []byte) []byte {
 	return p
 }
 
+// firmware is a signed file's shape around an image of which so many functions
+// have grown since release 0.
+func firmware(grown int) []byte {
+	return join(make([]byte, image.HeaderSize), deltatest.App(deltatest.Spec{Version: "0.2.1", Functions: 200, Grown: grown}))
+}
+
 func join(parts ...[]byte) []byte { return slices.Concat(parts...) }
 
 func TestThereAndBack(t *testing.T) {
@@ -67,8 +74,8 @@ func TestThereAndBack(t *testing.T) {
 		"zeros":                    {make([]byte, 300_000), make([]byte, 400_000), 300},
 		"a pattern that repeats":   {bytes.Repeat([]byte("0123456"), 20_000), bytes.Repeat([]byte("012345"), 20_000), 400},
 		"twice the base":           {a, join(a, a), 220},
-		"firmware that moved":      {firmware(0), firmware(64), 2500},
-		"firmware that moved back": {firmware(64), firmware(0), 2500},
+		"firmware that moved":      {firmware(0), firmware(8), 2500},
+		"firmware that moved back": {firmware(8), firmware(0), 2500},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := patchOf(t, tt.base, tt.result)
@@ -91,7 +98,7 @@ func TestThereAndBack(t *testing.T) {
 // What the predictor is for: without it the same patch is several times as
 // large.
 func TestReferencesAreWorkedOut(t *testing.T) {
-	base, result := firmware(0), firmware(64)
+	base, result := firmware(0), firmware(8)
 	with := patchOf(t, base, result)
 	base[image.HeaderSize+23], result[image.HeaderSize+23] = 0, 0 // no hash appended: no app image
 	if kinds, _, _ := layouts(base, result); kinds != 0 {

@@ -12,7 +12,7 @@ import (
 // header promises.
 func FuzzApply(f *testing.F) {
 	base := firmware(0)
-	for _, result := range [][]byte{base, firmware(16), noise(300, 2)} {
+	for _, result := range [][]byte{base, firmware(2), noise(300, 2)} {
 		f.Add(patchOf(f, base, result))
 	}
 	f.Fuzz(func(t *testing.T, patch []byte) {
@@ -35,7 +35,7 @@ func FuzzBuild(f *testing.F) {
 	seed := func(s script, c corrections, literals []byte) {
 		f.Add(s.encode(), c.gaps, c.runs, c.values, literals)
 	}
-	for _, result := range [][]byte{base, firmware(16)[:20_000]} {
+	for _, result := range [][]byte{base, firmware(2)[:20_000]} {
 		steps, err := plan(f.Context(), base, result)
 		if err != nil {
 			f.Fatal(err)
@@ -69,7 +69,7 @@ func FuzzBuild(f *testing.F) {
 // There and back, whatever the images are.
 func FuzzMake(f *testing.F) {
 	f.Add([]byte("0123456789abcdefghij"), []byte("0123456789ABCDEFGHIJabcdefghij"))
-	f.Add(firmware(0)[:4000], firmware(4)[:4000])
+	f.Add(firmware(0)[:4000], firmware(1)[:4000])
 	f.Add(bytes.Repeat([]byte{0}, 300), bytes.Repeat([]byte{0, 1}, 200))
 	f.Fuzz(func(t *testing.T, base, result []byte) {
 		if len(base) == 0 || len(result) == 0 {

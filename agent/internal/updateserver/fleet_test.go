@@ -22,56 +22,93 @@ import (
 	"github.com/robot-platform/robot-ota/firmware/image/imagetest"
 )
 
-// startFleet builds the real update server, publishes 0.2.1 there and starts
-// it. It gives its address, its authority's file and the signing key.
-func startFleet(t *testing.T) (address *url.URL, ca, token string, keys image.Keyring) {
+// realFleet is the real update server, with a robot robot-001.
+type realFleet struct {
+	t       *testing.T
+	dir     string
+	signer  *ecdsa.PrivateKey
+	address *url.URL
+	keys    image.Keyring
+}
+
+func (f *realFleet) file(name string) string { return filepath.Join(f.dir, name) }
+
+func (f *realFleet) run(args ...string) string {
+	f.t.Helper()
+	out, err := exec.CommandContext(f.t.Context(), args[0], args[1:]...).CombinedOutput()
+	if err != nil {
+		f.t.Fatalf("%v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+// newFleet builds it, with nothing published.
+func newFleet(t *testing.T) *realFleet {
 	t.Helper()
-	dir := t.TempDir()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	f := &realFleet{t: t, dir: t.TempDir()}
+	var err error
+	if f.signer, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	pub, err := image.NewKey(&f.signer.PublicKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pub, err := image.NewKey(&key.PublicKey)
+	f.keys = image.NewKeyring(pub)
+	if err := os.WriteFile(f.file("pub.der"), pub.DER(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.run("go", "build", "-o", f.file("ota-fleet"), "github.com/robot-platform/robot-ota/fleet/cmd/ota-fleet")
+	f.run(f.file("ota-fleet"), "dev-cert", "--dir", f.file("tls"))
+	return f
+}
+
+// publish makes an app image a stable release of standard, and gives the signed file
+// and what was said.
+func (f *realFleet) publish(app []byte, options ...string) (signed []byte, said string) {
+	f.t.Helper()
+	signed, err := image.Sign(app, f.signer)
 	if err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	signed, err := image.Sign(imagetest.App(imagetest.Options{Version: "0.2.1", Body: make([]byte, 500_000)}), key)
-	if err != nil {
-		t.Fatal(err)
+	if err := os.WriteFile(f.file("signed.bin"), signed, 0o600); err != nil {
+		f.t.Fatal(err)
 	}
-	file := func(name string) string { return filepath.Join(dir, name) }
-	if err := errors.Join(os.WriteFile(file("pub.der"), pub.DER(), 0o600), os.WriteFile(file("signed.bin"), signed, 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range [][]string{
-		{"go", "build", "-o", file("ota-fleet"), "github.com/robot-platform/robot-ota/fleet/cmd/ota-fleet"},
-		{file("ota-fleet"), "dev-cert", "--dir", file("tls")},
-		{file("ota-fleet"), "publish", "--stable", "--data", file("data"), "--sku", "standard", "--key", file("pub.der"), file("signed.bin")},
-		{file("ota-fleet"), "robot", "add", "--data", file("data"), "--sku", "standard", "--file", file("token"), "robot-001"},
-	} {
-		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v\n%s", args, err, out)
-		}
-	}
-	cmd := exec.Command(file("ota-fleet"), "serve", "--data", file("data"), "--listen", "127.0.0.1:0",
-		"--tls-cert", file("tls/server.pem"), "--tls-key", file("tls/server-key.pem"))
+	args := append([]string{f.file("ota-fleet"), "publish", "--stable", "--data", f.file("data"), "--sku", "standard", "--key", f.file("pub.der"), f.file("signed.bin")}, options...)
+	return signed, f.run(args...)
+}
+
+// serve registers the robot and starts the server.
+func (f *realFleet) serve() {
+	f.t.Helper()
+	f.run(f.file("ota-fleet"), "robot", "add", "--data", f.file("data"), "--sku", "standard", "--file", f.file("token"), "robot-001")
+	cmd := exec.Command(f.file("ota-fleet"), "serve", "--data", f.file("data"), "--listen", "127.0.0.1:0",
+		"--tls-cert", f.file("tls/server.pem"), "--tls-key", f.file("tls/server-key.pem"))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	f.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	address, err = url.Parse(strings.TrimSpace(strings.TrimPrefix(line, "listening on ")))
-	if err != nil {
-		t.Fatal(err)
+	if f.address, err = url.Parse(strings.TrimSpace(strings.TrimPrefix(line, "listening on "))); err != nil {
+		f.t.Fatal(err)
 	}
-	return address, file("tls/ca.pem"), file("token"), image.NewKeyring(pub)
+}
+
+// startFleet has 0.2.1 published. It gives its address, its authority's file, the
+// robot's token and the keys.
+func startFleet(t *testing.T) (address *url.URL, ca, token string, keys image.Keyring) {
+	t.Helper()
+	f := newFleet(t)
+	f.publish(imagetest.App(imagetest.Options{Version: "0.2.1", Body: make([]byte, 500_000)}))
+	f.serve()
+	return f.address, f.file("tls/ca.pem"), f.file("token"), f.keys
 }
 
 // Robot and server agree: from the question to the verified image.

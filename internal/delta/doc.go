@@ -12,10 +12,8 @@
 // code that has moved differs from what it was in addresses alone. Of these
 // most need not be told: once it is known which piece went where, the address
 // that a call, a load of a literal or a pointer held can be worked out anew (see
-// predictor). Only what was worked out wrongly is told. Between neighbouring
-// releases of a real ESP32-S3 firmware that takes 1 to 6 % of the image, where
-// bsdiff takes 3 to 11 %, and Zstandard with the base as its dictionary 5 to
-// 15 %.
+// predictor). Only what was worked out wrongly is told. docs/architecture.md has
+// what that saves.
 //
 // Form, version 1. All numbers are little-endian.
 //

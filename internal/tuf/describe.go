@@ -65,12 +65,14 @@ func Describe(b []byte) (Description, error) {
 			return Description{}, err
 		}
 		return Description{Role: role, Version: d.Signed.Version, Expires: d.Signed.Expires, Signers: signers(d.Signatures, nil)}, nil
+	case RoleTimestamp:
+		d, err := ParseTimestamp(b)
+		if err != nil {
+			return Description{}, err
+		}
+		return Description{Role: role, Version: d.Signed.Version, Expires: d.Signed.Expires, Signers: signers(d.Signatures, nil)}, nil
 	}
-	d, err := ParseTimestamp(b)
-	if err != nil {
-		return Description{}, err
-	}
-	return Description{Role: role, Version: d.Signed.Version, Expires: d.Signed.Expires, Signers: signers(d.Signatures, nil)}, nil
+	return Description{}, refused(Malformed, "it is no TUF document") // which RoleOf has found
 }
 
 func describeRoot(d *Root) (Description, error) {

@@ -55,8 +55,9 @@ func (r Role) Max() int64 {
 		return MaxTargets
 	case RoleSnapshot:
 		return MaxSnapshot
+	default:
+		return MaxTimestamp
 	}
-	return MaxTimestamp
 }
 
 // Name is the file under which a document is served; the timestamp alone has

@@ -145,8 +145,9 @@ func Sign(b []byte, key *ecdsa.PrivateKey) ([]byte, error) {
 			return nil, err
 		}
 		return encode(d)
+	default:
+		return nil, fmt.Errorf("a %s document is signed by the update server alone", role)
 	}
-	return nil, fmt.Errorf("a %s document is signed by the update server alone", role)
 }
 
 // CheckNext says why a client that trusts old does not take next; nil: it does.
@@ -233,4 +234,20 @@ func Names(meta map[string]*metadata.MetaFiles, role Role, version int64, b []by
 func SignedBy[T metadata.Roles](d *metadata.Metadata[T], pub *ecdsa.PublicKey) bool {
 	id, err := KeyID(pub)
 	return err == nil && slices.ContainsFunc(d.Signatures, func(s metadata.Signature) bool { return s.KeyID == id })
+}
+
+// SameRoot says whether two root documents say the same, whoever has signed them.
+func SameRoot(a, b []byte) bool {
+	one, err := unsigned(a)
+	two, err2 := unsigned(b)
+	return err == nil && err2 == nil && bytes.Equal(one, two)
+}
+
+func unsigned(b []byte) ([]byte, error) {
+	d, err := ParseRoot(b)
+	if err != nil {
+		return nil, err
+	}
+	d.Signatures = nil
+	return encode(d)
 }

@@ -83,7 +83,7 @@ func TestDoctorShowsWhatItWaitsFor(t *testing.T) {
 // TestChecksCanBeListed: the help and the completion list them without a robot.
 func TestChecksCanBeListed(t *testing.T) {
 	names := doctor.Names(new(exam).checks(doctorOptions{reset: true}))
-	if len(names) != 14 || names[0] != "config" || !slices.Contains(names, "loader") {
+	if len(names) != 15 || names[0] != "config" || !slices.Contains(names, "loader") {
 		t.Errorf("%v", names)
 	}
 	for _, c := range new(exam).checks(doctorOptions{}) {

@@ -19,6 +19,7 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/serialport"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 	"github.com/robot-platform/robot-ota/firmware/keyring"
+	"github.com/robot-platform/robot-ota/internal/tuf"
 )
 
 // exam is what the doctor's checks are made of. The zero value makes checks
@@ -72,6 +73,7 @@ func (e *exam) checks(o doctorOptions) []doctor.Check {
 	checks := []doctor.Check{
 		check.Config(e.path, e.cfg, e.cfgErr, h.Started, who),
 		e.configured(check.Keys(e.cfg, who, h.Started, e.ring())),
+		e.configured(check.Metadata(e.cfg, who, e.lists(), time.Now)),
 		check.Agent(e.health, e.asked, build(), bus, e.cfg.StateDir),
 		e.configured(check.State(e.cfg, who)),
 		e.configured(check.History(e.verify, e.lastRecord)),
@@ -96,6 +98,14 @@ func (e *exam) ring() *keyring.Report {
 		return nil
 	}
 	return &e.health.Keys
+}
+
+// lists is what the running agent has of release metadata; nil: none runs.
+func (e *exam) lists() *tuf.Report {
+	if e.health == nil {
+		return nil
+	}
+	return &e.health.Metadata
 }
 
 // configured is a check that needs the configuration.

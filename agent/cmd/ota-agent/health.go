@@ -36,6 +36,7 @@ type subject struct {
 	board *robot.Board
 	node  hearing        // nil: this build has no ROS
 	link  *mqttlink.Link // nil: no broker is configured
+	lists lists          // release metadata
 }
 
 // examinee is the agent made of these parts, with what was found at its start.
@@ -64,7 +65,7 @@ func (s *subject) Health(ctx context.Context) control.Health {
 	h := control.Health{
 		Goroutines: runtime.NumGoroutine(), Heap: memory.HeapAlloc,
 		At: time.Now(), Version: s.version, PID: os.Getpid(), UID: os.Getuid(), Groups: append(groups, os.Getgid()), Started: s.started,
-		Damaged: s.damaged, FoundHeld: s.foundHeld, Status: s.core.Status(), Keys: s.ring.Report(),
+		Damaged: s.damaged, FoundHeld: s.foundHeld, Status: s.core.Status(), Keys: s.ring.Report(), Metadata: s.lists.report(),
 		LastCheck: s.core.LastCheck(), Watchdog: s.dog.within.Seconds(), Firmware: s.firmware(),
 	}
 	if err := s.core.Alive(ctx); err != nil && ctx.Err() == nil {

@@ -60,6 +60,11 @@ func wire(ctx context.Context, a agent) error {
 	if err != nil {
 		return err
 	}
+	signed, err := a.lists(http)
+	if err != nil {
+		return err
+	}
+	signed.into(&ports)
 	link, err := a.link(updates, http, memory, ring, board)
 	if err != nil {
 		return err
@@ -81,6 +86,7 @@ func wire(ctx context.Context, a agent) error {
 		return err
 	}
 	self := a.examinee(memory, damaged, dog, core, store, board, link, ring)
+	self.lists = signed
 	g, ctx := errgroup.WithContext(ctx)
 	if withROS {
 		node, err := rosnode.New(ring.onNode(a.nodeConfig(core, plan, board)), core, board, a.log)

@@ -27,6 +27,7 @@ type Config struct {
 	Server        Server   `yaml:"server"`
 	Download      Download `yaml:"download"`
 	Trust         Trust    `yaml:"trust"`
+	Metadata      Metadata `yaml:"metadata"`
 	Serial        Serial   `yaml:"serial"`
 	MicroROS      MicroROS `yaml:"microros"`
 	Trial         Trial    `yaml:"trial"`
@@ -240,7 +241,8 @@ func Default() Config {
 			MaxSize: maxDownload, MinSpeed: 1 << 10,
 			Patience: Duration(30 * time.Second), GiveUp: Duration(time.Hour), Keep: 2, Patches: true,
 		},
-		Trust: defaultTrust(),
+		Trust:    defaultTrust(),
+		Metadata: defaultMetadata(),
 		Serial: Serial{
 			Port: "/dev/ota-esp32", Chip: "esp32s3", Baud: 921600, Stub: true,
 			Reset: Reset{

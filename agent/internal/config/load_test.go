@@ -63,6 +63,10 @@ func TestExampleShowsEveryKeyWithItsDefault(t *testing.T) {
 	c.Serial.Reset.Command.Bootloader = empty(c.Serial.Reset.Command.Bootloader)
 	c.Serial.Reset.Command.Run = empty(c.Serial.Reset.Command.Run)
 	c.MicroROS.Stop, c.MicroROS.Start = empty(c.MicroROS.Stop), empty(c.MicroROS.Start)
+	if !c.Metadata.Required {
+		t.Error("a new robot would not ask for release metadata")
+	}
+	c.Metadata.Required = false // where nothing is said, as with the robots of before
 	wantDefaults(t, c)
 	if _, err := Load(example); err != nil {
 		t.Error(err)

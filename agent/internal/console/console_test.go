@@ -151,6 +151,30 @@ func TestPagesOfARobotThatSaysNothing(t *testing.T) {
 	}
 }
 
+func TestStatusTellsOfTheMetadata(t *testing.T) {
+	for name, tt := range map[string]struct {
+		m    *update.Metadata
+		want string
+	}{
+		"not asked for": {nil, ""},
+		"none yet":      {&update.Metadata{Warning: "no timestamp.json\x1b"}, "metadata none was accepted yet, so nothing can be installed|no timestamp.json?"},
+		"valid":         {&update.Metadata{List: 7, Timestamp: 9, Expires: now.Add(20 * time.Hour)}, "metadata list 7, valid until 2026-03-02 08:00:00 (20h00m)"},
+		"expired":       {&update.Metadata{List: 7, Timestamp: 9, Expires: now.Add(-time.Hour)}, "metadata list 7, expired at 11:00:00: nothing can be installed until the update server has newer"},
+	} {
+		s := at(update.Idle, time.Second)
+		s.Metadata = tt.m
+		var got []string
+		for line := range strings.Lines(Status(s, now, Style{})) {
+			if line = strings.TrimSpace(line); strings.HasPrefix(line, "metadata") || len(got) > 0 {
+				got = append(got, strings.Join(strings.Fields(line), " "))
+			}
+		}
+		if strings.Join(got, "|") != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
 func TestStatusTellsOfTheChecks(t *testing.T) {
 	for name, tt := range map[string]struct {
 		last *update.Check

@@ -41,10 +41,28 @@ func Status(s update.Status, now time.Time, st Style) string {
 		p.row("failure", "%s in %s: %s", st.paint(red, clean(f.Code)), f.State, clean(f.Text))
 	}
 	p.checks(s, now)
+	p.metadata(s.Metadata, now)
 	if s.Held {
 		p.row("chip", "%s", st.paint(yellow, "in the agent's hands: the serial line is not with its owner"))
 	}
 	return p.b.String()
+}
+
+// metadata tells until when the robot knows what may be installed.
+func (p *page) metadata(m *update.Metadata, now time.Time) {
+	switch {
+	case m == nil:
+		return
+	case m.Expires.IsZero():
+		p.row("metadata", "%s", p.st.paint(yellow, "none was accepted yet, so nothing can be installed"))
+	case now.After(m.Expires):
+		p.row("metadata", "list %d, %s", m.List, p.st.paint(yellow, "expired at "+moment(m.Expires, now)+": nothing can be installed until the update server has newer"))
+	default:
+		p.row("metadata", "list %d, valid until %s (%s)", m.List, moment(m.Expires, now), span(m.Expires.Sub(now)))
+	}
+	if m.Warning != "" {
+		p.row("", "%s", p.st.paint(yellow, clean(m.Warning)))
+	}
 }
 
 // checks tells when the update server was asked, and when it will be.

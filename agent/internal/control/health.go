@@ -8,6 +8,7 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/robot"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 	"github.com/robot-platform/robot-ota/firmware/keyring"
+	"github.com/robot-platform/robot-ota/internal/tuf"
 )
 
 // Health is what only the running agent knows of itself and of what it hears.
@@ -31,6 +32,8 @@ type Health struct {
 	Status update.Status `json:"status"`
 	// Keys are those in force.
 	Keys keyring.Report `json:"keys"`
+	// Metadata is the release metadata.
+	Metadata tuf.Report `json:"metadata,omitzero"`
 	// LastCheck is the latest question to the update server.
 	LastCheck update.Check `json:"last_check,omitzero"`
 	// Watchdog is how often systemd is fed, in seconds, 0: it does not watch;

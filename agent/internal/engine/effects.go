@@ -97,6 +97,9 @@ func (e *Engine) check(ctx context.Context, m update.Memory, out emit) error {
 		if err := e.notAgain(m, r.Version); err != nil {
 			return err
 		}
+		if err := e.vouched(ctx, o); err != nil {
+			return err
+		}
 		out(update.Resolved{Offer: o})
 		return nil
 	}
@@ -188,7 +191,8 @@ func digest(v image.Verified) string {
 	return hex.EncodeToString(d[:])
 }
 
-// prove verifies the job's stored file, and keeps the result for the write.
+// prove verifies the job's stored file, demands that the fleet's owner stands
+// for it where that is asked for, and keeps the result for the write.
 func (e *Engine) prove(ctx context.Context, m update.Memory) (image.Verified, error) {
 	expect := m.Job.Request.Version
 	if expect.IsZero() {
@@ -200,6 +204,13 @@ func (e *Engine) prove(ctx context.Context, m update.Memory) (image.Verified, er
 	})
 	if err != nil {
 		return image.Verified{}, err
+	}
+	if vouch := e.ports.Vouchers; vouch != nil { // of what it is now that it is here
+		f := m.Job.Offer.File()
+		f.Version, f.Size = v.Version(), image.HeaderSize+int64(v.Size())
+		if err := vouch.Vouch(ctx, f); err != nil {
+			return image.Verified{}, err
+		}
 	}
 	e.verified = v
 	return v, nil

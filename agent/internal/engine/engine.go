@@ -53,6 +53,8 @@ type Ports struct {
 	Journal Journal
 	// Baselines may be nil: then nothing is kept across restarts.
 	Baselines Baselines
+	// Vouchers may be nil: then signatures of images alone decide.
+	Vouchers Vouchers
 	// Checks may be nil: then nobody plans.
 	Checks Checks
 	// Observer hears of every step; nil: nobody does.

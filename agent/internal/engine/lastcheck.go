@@ -15,7 +15,30 @@ func (e *Engine) question(ctx context.Context) (update.Offer, bool, error) {
 		return update.Offer{}, false, failf("firmware_unknown",
 			"the firmware has not said which version it is, so the update server cannot be asked for a newer one; name a URL, or see that its status arrives in the diagnostics")
 	}
-	return e.ports.Source.Check(ctx, w.Version)
+	o, found, err := e.ports.Source.Check(ctx, w.Version)
+	if err == nil {
+		err = e.vouched(ctx, o) // also where nothing is found: it may be held back
+	}
+	if err != nil {
+		return update.Offer{}, false, err
+	}
+	return o, found, nil
+}
+
+// vouched refuses what the fleet's owner does not stand for, as far as an offer
+// tells, after asking for the newest that he said.
+func (e *Engine) vouched(ctx context.Context, o update.Offer) error {
+	v := e.ports.Vouchers
+	if v == nil {
+		return nil
+	}
+	f := o.File()
+	if !f.Local {
+		if err := v.Renew(ctx); err != nil {
+			return err
+		}
+	}
+	return v.Vouch(ctx, f)
 }
 
 // checked tells who plans the next question how this one went.
@@ -44,8 +67,13 @@ func (e *Engine) LastCheck() update.Check {
 	return e.ports.Checks.Last()
 }
 
-// withChecks adds to a status when the update server was and will be asked.
+// withChecks adds to a status when the update server was and will be asked, and
+// how its release metadata stands.
 func (e *Engine) withChecks(s update.Status) update.Status {
+	if v := e.ports.Vouchers; v != nil {
+		m := v.Metadata()
+		s.Metadata = &m
+	}
 	if e.ports.Checks == nil {
 		return s
 	}

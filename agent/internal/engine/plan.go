@@ -28,6 +28,8 @@ func (e *Engine) Plan(ctx context.Context, r update.Request) (update.Plan, error
 			return p, nil
 		}
 		offer = o
+	} else if err := e.vouched(ctx, offer); err != nil {
+		return update.Plan{}, err
 	}
 	p.Target = offer.Version
 	p.Estimate = e.estimate(offer.Size)

@@ -27,6 +27,16 @@ type Images interface {
 	Verify(ctx context.Context, sha256 string, p image.Policy) (image.Verified, error)
 }
 
+// Vouchers know which files the fleet's owner stands for, whoever offers them.
+type Vouchers interface {
+	// Renew makes sure of the newest that he said, or says why it cannot.
+	Renew(ctx context.Context) error
+	// Vouch says why a file may not be installed; nil: he stands for it now.
+	Vouch(ctx context.Context, f update.File) error
+	// Metadata is how that stands, for Status.
+	Metadata() update.Metadata
+}
+
 // Checks keeps how questions to the update server went, and plans the next.
 type Checks interface {
 	// Checked hears how a question went, whoever asked it.

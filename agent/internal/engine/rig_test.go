@@ -77,6 +77,7 @@ type rig struct {
 	saves    int
 	noSpace  bool
 	history  []update.Record
+	vouchers engine.Vouchers // nil: nobody is asked
 	owed     []update.Record // to the history
 	nothing  bool            // the server has nothing
 	answer   error           // of the server; nil: what it has
@@ -515,7 +516,7 @@ func (r *rig) engine(ctx context.Context) (*engine.Engine, func()) {
 		r.gates(&cfg.Gates)
 	}
 	r.mu.Unlock()
-	e := engine.New(cfg, engine.Ports{Source: r, Images: r, Line: r, Chip: r, Robot: r, Journal: r, Checks: asker{r}, Observer: r}, m, slog.New(slog.DiscardHandler))
+	e := engine.New(cfg, engine.Ports{Vouchers: r.vouchers, Source: r, Images: r, Line: r, Chip: r, Robot: r, Journal: r, Checks: asker{r}, Observer: r}, m, slog.New(slog.DiscardHandler))
 	run, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -528,8 +529,15 @@ func (r *rig) engine(ctx context.Context) (*engine.Engine, func()) {
 // play runs f with a robot that lives and an engine that runs, in fake time.
 func play(t *testing.T, f func(t *testing.T, r *rig, e *engine.Engine)) {
 	t.Helper()
+	playWith(t, nil, f)
+}
+
+// playWith is play with an owner of the fleet who is asked what he stands for.
+func playWith(t *testing.T, owner engine.Vouchers, f func(t *testing.T, r *rig, e *engine.Engine)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
+		r.vouchers = owner
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go r.live(ctx)

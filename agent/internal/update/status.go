@@ -38,6 +38,8 @@ type Status struct {
 	// it is asked next without being told; zero: never.
 	LastCheck *Check    `json:"last_check,omitempty"`
 	NextCheck time.Time `json:"next_check,omitzero"`
+	// Metadata is how release metadata stands; nil: it is not asked for.
+	Metadata *Metadata `json:"metadata,omitempty"`
 	// Held: the chip may still sit in its loader; it is being put back.
 	Held bool `json:"held,omitempty"`
 }

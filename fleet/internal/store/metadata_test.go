@@ -17,7 +17,7 @@ func TestMetadata(t *testing.T) {
 				return tx.AddMetadata(t.Context(), store.Metadata{Role: role, Version: version, Document: fmt.Appendf(nil, "%s %d", role, version)})
 			})
 		}
-		if m, err := s.NewestMetadata(t.Context(), "root"); err != nil || m.Version != 0 || m.Document != nil && len(m.Document) > 0 {
+		if m, err := s.NewestMetadata(t.Context(), "root"); err != nil || m.Version != 0 || len(m.Document) > 0 {
 			t.Fatalf("%+v, %v", m, err)
 		}
 		for v := int64(1); v <= 20; v++ {

@@ -29,6 +29,9 @@ const (
 	StampFor = Day
 )
 
+// PrivateKey is one of the owner's, or of a thief's.
+type PrivateKey = ecdsa.PrivateKey
+
 // Key makes a private key.
 func Key() *ecdsa.PrivateKey {
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -21,6 +21,7 @@ const childCommand = "agent"
 func flash(ctx context.Context, args []string) error {
 	var (
 		port, signed, key, locks string
+		before                   string
 		reset                    string
 		baud                     int
 		noStub                   bool
@@ -30,6 +31,7 @@ func flash(ctx context.Context, args []string) error {
 	f.StringVar(&signed, "image", "", "signed image")
 	f.StringVar(&key, "key", "", "public key")
 	f.StringVar(&locks, "locks", "", "folder of lock files")
+	f.StringVar(&before, "before", "", "what the slot held after the last update")
 	f.StringVar(&reset, "reset", string(serialport.Auto), "how the chip is reset")
 	f.IntVar(&baud, "baud", 0, "bits per second")
 	f.BoolVar(&noStub, "no-stub", false, "use the ROM loader alone")
@@ -40,17 +42,30 @@ func flash(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	known, err := os.ReadFile(before)
+	if err != nil {
+		return err
+	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	chip := esp32.New(esp32.Config{
 		Serial: serialport.Config{Port: port, LockDir: locks, Log: log},
 		Reset:  serialport.Reset{Method: serialport.Method(reset)},
 		Chip:   image.ESP32S3, Baud: baud, NoStub: noStub, Log: log,
+		Helds: lastUpdate{known},
 	})
 	if err := chip.Prepare(v); err != nil {
 		return err
 	}
 	return update(ctx, chip, v)
 }
+
+// lastUpdate is what the agent has kept of the update before: the sums of what
+// it wrote, not the file.
+type lastUpdate struct{ image []byte }
+
+func (l lastUpdate) Held([6]byte, uint32) ([]byte, error) { return esp32.HeldBy(l.image), nil }
+
+func (l lastUpdate) KeepHeld([6]byte, uint32, []byte) error { return nil }
 
 // verified proves the image, as the agent has long before it takes the line.
 func verified(signed, key string) (image.Verified, error) {

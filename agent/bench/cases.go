@@ -56,8 +56,8 @@ func none(files, string) []string { return nil }
 var (
 	byDefault   = esptoolWay{"esptool", false, none}
 	skipFlashed = esptoolWay{"esptool --skip-flashed", false, func(files, string) []string { return []string{"--skip-flashed"} }}
-	// diffWith compares with a copy of what lies in the slot, which the agent
-	// does not need.
+	// diffWith compares with a copy of what lies in the slot, of which the agent
+	// has kept the sums.
 	diffWith = esptoolWay{"esptool --diff-with", false, func(f files, before string) []string {
 		return []string{"--diff-with", f.path(before), "skip"}
 	}}
@@ -154,7 +154,7 @@ func (c benchCase) agent(f files, noStub bool) func(context.Context, string) (*e
 			return nil, err
 		}
 		args := []string{childCommand, "-port", port, "-image", f.path("signed.bin"), "-key", f.path("key.pem"),
-			"-locks", f.dir, "-baud", strconv.Itoa(c.baud)}
+			"-locks", f.dir, "-baud", strconv.Itoa(c.baud), "-before", f.path(c.change.file)}
 		if c.link == overPTY {
 			args = append(args, "-reset", "none")
 		}

@@ -205,7 +205,13 @@ func (a agent) brokerConfig() mqttlink.Config {
 // lockDir is where the serial port's lock file goes; "" lets serialport choose.
 const lockDir = ""
 
-func (a agent) chip(speeds esp32.Speeds) (*esp32.Chip, error) {
+// known is what is kept of the serial line and of the flash behind it.
+type known interface {
+	esp32.Speeds
+	esp32.Helds
+}
+
+func (a agent) chip(k known) (*esp32.Chip, error) {
 	id, err := image.ParseChip(a.cfg.Serial.Chip)
 	if err != nil {
 		return nil, fmt.Errorf("serial.chip: %w", err)
@@ -221,7 +227,7 @@ func (a agent) chip(speeds esp32.Speeds) (*esp32.Chip, error) {
 			},
 			Log: a.log,
 		},
-		Chip: id, Baud: s.Baud, NoStub: !s.Stub, Speeds: speeds, Log: a.log,
+		Chip: id, Baud: s.Baud, NoStub: !s.Stub, Speeds: k, Helds: k, Log: a.log,
 	}), nil
 }
 

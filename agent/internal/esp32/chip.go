@@ -34,7 +34,9 @@ type Config struct {
 	NoStub bool
 	// Speeds may be nil: then each session finds out anew what the line takes.
 	Speeds Speeds
-	Log    *slog.Logger
+	// Helds may be nil: then each write asks the chip what its slot holds.
+	Helds Helds
+	Log   *slog.Logger
 }
 
 // Chip is the robot's ESP32. It is not safe for concurrent use.
@@ -129,11 +131,13 @@ type session struct {
 	port   *serialport.Port
 	chip   *Chip
 	baud   int // that the line was to be raised to
+	wrote  *wrote
 }
 
 func (s *session) Close(ctx context.Context, run bool) error {
 	err := errors.Join(s.loader.Close(ctx, run), s.port.Close())
 	s.chip.learn(s.baud, s.loader.Info().Baud)
+	s.remember()
 	return err
 }
 

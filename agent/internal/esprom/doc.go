@@ -24,6 +24,7 @@
 //	baud.go      raise the line speed, fall back when it is noisy
 //	flash.go     the flash commands, of the ROM and of the stub
 //	plan.go      which parts of the flash differ from what is wanted
+//	held.go      what the flash was proved to hold the time before
 //	stream.go    an image as deflated blocks, with what each expands to (pure)
 //	deflate      packs it small, while there is time                    (pure)
 //	recover.go   resync, or reset and start over, after a fault

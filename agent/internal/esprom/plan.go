@@ -86,7 +86,11 @@ const samples = 8
 // slot holds an unrelated image, as it does at nearly every first write. So
 // first a few sectors are compared. If none is right, all is written; if all
 // are, which it tells, the whole may be compared at once; else each part is.
+// Where it is known what the flash held, only whether that may be so is asked.
 func (s *Session) survey(ctx context.Context, p *plan) (bool, error) {
+	if known, err := s.known(ctx, p); known || err != nil {
+		return known && p.done() == len(p.data), err
+	}
 	same, asked := 0, 0
 	for from := range sampled(len(p.data)) {
 		equal, err := s.equal(ctx, p, from, min(from+sectorSize, len(p.data)))
@@ -202,6 +206,23 @@ func (s *Session) narrow(ctx context.Context, p *plan, from, to int) error {
 		p.mark(from, to, wrong)
 	}
 	return nil
+}
+
+// coarsen marks whole blocks wrong of which more sectors are so than it is worth
+// to write one by one.
+func (p *plan) coarsen(worth int) {
+	for from := 0; from < len(p.data); {
+		to, n := p.blockEnd(from), 0
+		for k := from / sectorSize; k*sectorSize < to; k++ {
+			if p.state[k] == wrong {
+				n++
+			}
+		}
+		if n > worth {
+			p.mark(from, to, wrong)
+		}
+		from = to
+	}
 }
 
 func (s *Session) equal(ctx context.Context, p *plan, from, to int) (bool, error) {

@@ -70,6 +70,9 @@ type Session struct {
 	noise noise
 	ahead *Ahead
 	md5   md5Rate
+	// held is what was in the flash from heldAt on; see Expect.
+	held   Held
+	heldAt uint32
 }
 
 // Connect resets the chip into its loader, identifies it, refuses what cannot

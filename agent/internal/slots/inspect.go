@@ -124,6 +124,16 @@ func (d *Device) table(ctx context.Context) (View, error) {
 	return *d.found, nil
 }
 
+// Partition is where a slot lies, if the chip has it.
+func (d *Device) Partition(ctx context.Context, s flashmap.Slot) (flashmap.Partition, bool, error) {
+	v, err := d.table(ctx)
+	if err != nil {
+		return flashmap.Partition{}, false, err
+	}
+	p, ok := v.Table.Slot(s)
+	return p, ok, nil
+}
+
 // findTable looks for the partition table.
 func (d *Device) findTable(ctx context.Context) (View, error) {
 	var problems []error

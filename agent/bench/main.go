@@ -25,6 +25,15 @@
 // or, where that is more, what the flash was erasing and writing for, and in
 // both cases the one MD5 of the whole that proves it.
 //
+// # Download
+//
+// The bytes that come from a server over TLS, headers and all, until the agent
+// has the next release of a firmware in its store: by a patch from the one
+// before, and whole; and what would come if the patch were the release compressed
+// by Zstandard with the one before as dictionary. The firmware is linked anew
+// with each release, so that what lies behind a change moves (package deltatest);
+// with -firmware it is real releases: the files of a folder, by name.
+//
 // It ends with 1 when the agent's flasher is slower than noise explains.
 package main
 
@@ -46,6 +55,7 @@ import (
 func parts() []part {
 	return []part{
 		{"downtime", true, downtime},
+		{"download", true, download},
 	}
 }
 
@@ -71,6 +81,8 @@ type options struct {
 	only    string
 	full    bool
 	json    string
+	// firmware is a folder of releases; "": some are made.
+	firmware string
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -85,6 +97,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	f.BoolVar(&o.full, "full", os.Getenv("BENCH") == "full", "all cases, which takes hours (or BENCH=full)")
 	f.StringVar(&o.part, "part", "", "this part of the table alone")
 	f.StringVar(&o.only, "only", "", "cases whose name holds this text alone")
+	f.StringVar(&o.firmware, "firmware", "", "measure downloads from each file of this folder to the next by name")
 	f.StringVar(&o.json, "json", "", "write the table to this file as JSON, too")
 	if err := f.Parse(args); err != nil {
 		return err

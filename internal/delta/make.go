@@ -52,8 +52,7 @@ func layouts(base, result []byte) (kinds, []segment, []segment) {
 	if !ok1 || !ok2 || fromChip != toChip {
 		return 0, nil, nil
 	}
-	switch toChip {
-	case image.ESP32, image.ESP32S2, image.ESP32S3:
+	if toChip == image.ESP32 || toChip == image.ESP32S2 || toChip == image.ESP32S3 {
 		return pointers | xtensa, from, to
 	}
 	return pointers, from, to // RISC-V

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +18,7 @@ import (
 // of a schedule a second later, and notes when it was asked.
 type server struct {
 	s      *Schedule
+	mu     sync.Mutex // guards s
 	start  time.Time
 	asked  []time.Duration // since start
 	answer func(n int) update.Check
@@ -28,16 +30,23 @@ func (v *server) check(context.Context) error {
 	if v.busy != nil {
 		return v.busy
 	}
-	n := len(v.asked)
+	n, s := len(v.asked), v.lives()
 	time.AfterFunc(time.Second, func() {
-		if v.answer == nil {
-			return // the agent died of it
+		if v.answer == nil || v.lives() != s {
+			return // the agent died of it, or since
 		}
 		c := v.answer(n)
 		c.At, c.Origin = time.Now(), update.FromSchedule
-		v.s.Checked(c)
+		s.Checked(c)
 	})
 	return nil
+}
+
+// lives is the schedule of the agent that does.
+func (v *server) lives() *Schedule {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.s
 }
 
 // during runs a schedule over this server for a while.
@@ -45,7 +54,9 @@ func (v *server) during(t *testing.T, s *Schedule, run time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), run)
 	defer cancel()
+	v.mu.Lock()
 	v.s = s
+	v.mu.Unlock()
 	if v.start.IsZero() {
 		v.start = time.Now()
 	}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package daytest
+
+const racing = false

@@ -60,7 +60,7 @@ func TestServiceStarts(t *testing.T) {
 		address := freePort(t)
 		line := strings.ReplaceAll(exec[1], "$OTA_FLEET_OPTIONS", options[1])
 		line = strings.NewReplacer("/var/lib/ota-fleet", f.file("data"),
-			"/etc/ota-fleet/tls", f.file("tls"), "/etc/ota-fleet/mqtt-password", f.file("mqtt-password"), "127.0.0.1:8885", freePort(t)).Replace(line)
+			"/etc/ota-fleet/tls", f.file("tls"), "/etc/ota-fleet/online-key.pem", f.file("tls/server-key.pem"), "/etc/ota-fleet/targets-key.pem", f.file("tls/server-key.pem"), "/etc/ota-fleet/mqtt-password", f.file("mqtt-password"), "127.0.0.1:8885", freePort(t)).Replace(line)
 		line = regexp.MustCompile(`--listen \S+`).ReplaceAllString(line, "--listen "+address)
 		process(t, []string{address}, f.program, strings.Fields(line)...)
 	}

@@ -37,6 +37,18 @@ class Stage:
         (f / "keys").mkdir()
         run(BIN / "ota-sign", "keygen", "--key", f / "signing.pem", "--pub", f / "keys" / "signing")
         run(BIN / "ota-fleet", "dev-cert", "--dir", f / "tls", "--host", "localhost")
+        self.sign_root()
+
+    def sign_root(self):
+        """The release metadata's keys, and its root document, signed by two of three holders."""
+        f = self.folder
+        for name in ("root-a", "root-b", "root-c", "targets", "online"):
+            run(BIN / "ota-sign", "keygen", "--key", f / f"{name}-key.pem", "--pub", f / name)
+        roots = [arg for name in ("root-a", "root-b", "root-c") for arg in ("--root", f / f"{name}.der")]
+        run(BIN / "ota-sign", "tuf", "init", *roots, "--targets", f / "targets.der", "--online", f / "online.der",
+            "--output", f / "root.json")
+        run(BIN / "ota-sign", "tuf", "sign", "--key", f / "root-a-key.pem", "--key", f / "root-c-key.pem", f / "root.json")
+        run(BIN / "ota-fleet", "metadata", "import", "--data", f / "fleet", f / "root.json")
 
     def config(self, trial):
         """The agent's configuration, as an operator would write it."""
@@ -48,6 +60,7 @@ state_dir: {f / "state"}
 control_socket: {f / "agent.sock"}
 server: {{url: "https://localhost:{self.port}", ca_file: {f / "tls" / "ca.pem"}, check_every: 0}}
 trust: {{keys: [{f / "keys" / "*.der"}]}}
+metadata: {{required: true, root: {f / "root.json"}}}
 serial:
   port: {f / "robot.tty"}
   reset:
@@ -89,7 +102,7 @@ trial: {{window: {trial}}}
         f, p = self.folder, self.processes
         p.start("fleet", BIN / "ota-fleet", "serve", "--data", f / "fleet", "--listen", f"127.0.0.1:{self.port}",
                 "--tls-cert", f / "tls" / "server.pem", "--tls-key", f / "tls" / "server-key.pem",
-                "--identity", "optional")
+                "--identity", "optional", "--online-key", f / "online-key.pem", "--targets-key", f / "targets-key.pem")
         p.wait_for("fleet", lambda: p.logged("fleet", "listening"))
 
     def start_agent(self, trial):
@@ -110,7 +123,13 @@ trial: {{window: {trial}}}
         image = self.folder / name
         run(BIN / "ota-fleet", "publish", "--stable", "--data", self.folder / "fleet", "--sku", "standard",
             "--key", self.folder / "keys" / "signing.der", image)
+        self.processes.wait_for("fleet", self.listed)
         return f"https://localhost:{self.port}/v1/artifacts/{self.digest(name)}"
+
+    def listed(self):
+        """Whether the list of releases says what is published."""
+        show = run(BIN / "ota-fleet", "metadata", "show", "--data", self.folder / "fleet", "--json")
+        return not json.loads(show)["differs"]
 
     def digest(self, name):
         """The SHA-256 of a file."""

@@ -277,7 +277,7 @@ func (c *Client) state() (tuf.State, error) {
 	if unusable != nil {
 		return tuf.State{}, unusable
 	}
-	return tuf.Load(held, c.cfg.Now())
+	return tuf.Load(held, c.cfg.Now()) //nolint:contextcheck // it waits for nobody
 }
 
 // Report is what the robot has, for people and machines.

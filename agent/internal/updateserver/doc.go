@@ -14,9 +14,10 @@
 //     again by image.Verify;
 //   - mix-and-match: offered version and signed version must agree, see there;
 //   - freeze, an old answer replayed for ever: cannot be told from "nothing
-//     new" without a signed time, and costs updates, not safety; a keyring
-//     that is held back shows in the version that robots report. Requests
-//     forbid caches to answer (Cache-Control: no-cache), so that it takes ill
-//     will;
+//     new" without a signed time, which release metadata brings (package
+//     metadata) where it is required; else it
+//     costs updates, not safety; a keyring that is held back shows in the
+//     version that robots report. Requests forbid caches to answer
+//     (Cache-Control: no-cache), so that it takes ill will;
 //   - endless data: the answer is bounded.
 package updateserver

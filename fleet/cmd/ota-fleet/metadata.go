@@ -48,7 +48,7 @@ draft it, sign it (ota-sign tuf sign), import it.`,
 
 func metadataImportCommand() *cobra.Command {
 	var at place
-	var asJSON bool
+	var anew, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "import --data DIR DOCUMENT…",
 		Short: "Take root documents or a list of releases that the owner has signed",
@@ -68,7 +68,11 @@ once, and signs that they are the newest within seconds.`,
 				if err != nil {
 					return err
 				}
-				d, fresh, err := metadata.Import(cmd.Context(), s, b, time.Now())
+				take := metadata.Import
+				if anew {
+					take = metadata.Replace
+				}
+				d, fresh, err := take(cmd.Context(), s, b, time.Now())
 				if err != nil {
 					return fmt.Errorf("%s: %w", path, err)
 				}
@@ -88,6 +92,7 @@ once, and signs that they are the newest within seconds.`,
 		}),
 	}
 	at.flags(cmd)
+	cmd.Flags().BoolVar(&anew, "anew", false, "take a root document that the root keys before have not signed, because too many of them are lost or stolen; robots take it only as their metadata.root")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "report as JSON")
 	return cmd
 }

@@ -36,7 +36,10 @@ func makeMetadata(dir string) error {
 	private("online-2.pem", r.Online)
 	r.Rotate(time.Now(), 0, 1)
 	thief.Rotate(time.Now(), 2)
-	for name, b := range map[string][]byte{"1.root.json": r.First(), "2.root.json": r.Documents["2.root.json"], "evil.json": thief.Documents["2.root.json"]} {
+	anew := r.Clone()
+	anew.Root = []*ecdsa.PrivateKey{tuftest.Key(), tuftest.Key()}
+	anew.Rotate(time.Now(), 0, 1)
+	for name, b := range map[string][]byte{"3.root.json": anew.Documents["3.root.json"], "1.root.json": r.First(), "2.root.json": r.Documents["2.root.json"], "evil.json": thief.Documents["2.root.json"]} {
 		errs = append(errs, os.WriteFile(filepath.Join(dir, name), b, 0o600))
 	}
 	return errors.Join(errs...)

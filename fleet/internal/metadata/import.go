@@ -14,6 +14,21 @@ import (
 // Import takes a root document or a list of releases that the owner has signed,
 // if robots would take it; false: it is there already. It gives what it says.
 func Import(ctx context.Context, s *store.Store, b []byte, now time.Time) (d tuf.Description, fresh bool, err error) {
+	return take(ctx, s, b, now, importable)
+}
+
+// Replace takes a root document that the keys before need not have signed: for an
+// owner who has lost too many of them. Robots take it only from their operator.
+func Replace(ctx context.Context, s *store.Store, b []byte, now time.Time) (tuf.Description, bool, error) {
+	return take(ctx, s, b, now, func(d tuf.Description, b []byte, root, _ store.Metadata) error {
+		if d.Role != tuf.RoleRoot || d.Version <= root.Version {
+			return &tuf.Refused{Reason: tuf.NotInOrder, Detail: fmt.Sprintf("want a root document of a version above %d: make it with ota-sign tuf rotate", root.Version)}
+		}
+		return tuf.CheckNext(nil, b)
+	})
+}
+
+func take(ctx context.Context, s *store.Store, b []byte, now time.Time, may func(d tuf.Description, b []byte, root, have store.Metadata) error) (d tuf.Description, fresh bool, err error) {
 	if d, err = tuf.Describe(b); err != nil {
 		return d, false, err
 	}
@@ -35,7 +50,7 @@ func Import(ctx context.Context, s *store.Store, b []byte, now time.Time) (d tuf
 		if have.Version == d.Version && bytes.Equal(have.Document, b) {
 			return nil
 		}
-		if err := importable(d, b, root, have); err != nil {
+		if err := may(d, b, root, have); err != nil {
 			return err
 		}
 		fresh = true

@@ -18,6 +18,7 @@ import (
 	"github.com/robot-platform/robot-ota/fleet/internal/rollout"
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
 	"github.com/robot-platform/robot-ota/fleet/internal/store/storetest"
+	"github.com/robot-platform/robot-ota/internal/tuf/tuftest"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
@@ -30,6 +31,9 @@ func must[T any](v T, err error) T {
 }
 
 func v(s string) compat.Version { return must(compat.ParseVersion(s)) }
+
+// signed is a fleet's release metadata.
+var signed = tuftest.New(tuftest.Noon())
 
 // key is one that the fleet knows.
 var key = keyringtest.Signers(1)[0].Public
@@ -53,6 +57,11 @@ func fill(t testing.TB, s *store.Store, now time.Time) {
 	if err := s.Update(t.Context(), "fill", func(tx *store.Tx) error {
 		if err := fillRobots(t.Context(), tx, now); err != nil {
 			return err
+		}
+		for role, b := range map[string][]byte{"root": signed.First(), "timestamp": signed.Documents["timestamp.json"]} {
+			if err := tx.AddMetadata(t.Context(), store.Metadata{Role: role, Version: 1, Document: b}); err != nil {
+				return err
+			}
 		}
 		return fillRollouts(t.Context(), tx, now)
 	}); err != nil {
@@ -154,6 +163,7 @@ func TestMetrics(t *testing.T) {
 			`ota_fleet_robots_by_key{key="other",state="unknown"} 10`,
 			`ota_fleet_robots_by_key{key="` + key.ID + `",state="trusted"} 30`,
 			`ota_fleet_robots_keyring_behind 0`,
+			`ota_fleet_metadata_expires_timestamp_seconds{role="timestamp"} 1.7724528e+09`,
 			`ota_fleet_commands_open{state="unsent",verb="rollback"} 1`,
 			`ota_fleet_commands_open{state="unsent",verb="ota"} 0`,
 			`ota_fleet_incidents_open{kind="other"} 1`,

@@ -31,7 +31,7 @@ func (r *reading) read(ctx context.Context, s *store.Reader, now time.Time) erro
 			return err
 		}
 	}
-	for _, part := range []func(context.Context, *store.Reader, time.Time) error{r.rollouts, r.robots, r.keys, r.commands, r.incidents} {
+	for _, part := range []func(context.Context, *store.Reader, time.Time) error{r.rollouts, r.robots, r.keys, r.metadata, r.commands, r.incidents} {
 		if err := part(ctx, s, now); err != nil {
 			return err
 		}

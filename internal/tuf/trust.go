@@ -233,10 +233,17 @@ func (w *walk) snapshot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := ParseSnapshot(b); err != nil {
+	fresh, err := ParseSnapshot(b)
+	if err != nil {
 		return err
 	}
 	before := w.trusted.Snapshot
+	if before != nil && w.trusted.Root.VerifyDelegate(metadata.SNAPSHOT, fresh) == nil {
+		if is, was := fresh.Signed.Meta["targets.json"].Version, before.Signed.Meta["targets.json"].Version; is < was {
+			return refused(OlderThan, "snapshot %d names the list %d, and %d was accepted before: an old list under a new snapshot, by who has the online key or a server that was set back",
+				fresh.Signed.Version, is, was)
+		}
+	}
 	_, err = w.trusted.UpdateSnapshot(b, false)
 	if w.trusted.Snapshot != before {
 		w.held.Snapshot = b

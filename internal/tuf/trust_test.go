@@ -118,7 +118,7 @@ func TestAttacks(t *testing.T) {
 				c.Jump(10)
 				c.Snap(noon.Add(hour))
 				return c
-			}, 2 * hour, tuf.OlderThan, []string{"targets.json"},
+			}, 2 * hour, tuf.OlderThan, []string{"snapshot 10 names the list 1, and 2 was accepted before"},
 		},
 		"mix-and-match: another snapshot under the version that is named": {
 			func(r *tuftest.Repo) *tuftest.Repo {

@@ -18,7 +18,8 @@
 //	net_test.go      the network between: cuts, throttles, records, changes
 //	broker_test.go   a real broker, and what it says to robots
 //	table_test.go    what a cell is, and that none is missing
-//	*_cells_test.go  the cells of one attacker each
+//	*_cells_test.go  the cells of one attacker each; that with the online key meets
+//	                 a robot that requires release metadata
 //	bits_test.go     every bit of a signed image
 //
 // With ROBOT_OTA_PROOF_REPORT set to a file, each part appends a line of JSON to

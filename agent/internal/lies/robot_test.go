@@ -21,6 +21,7 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/fetch"
 	"github.com/robot-platform/robot-ota/agent/internal/httpguard"
 	"github.com/robot-platform/robot-ota/agent/internal/journal"
+	"github.com/robot-platform/robot-ota/agent/internal/metadata"
 	"github.com/robot-platform/robot-ota/agent/internal/mqttlink"
 	"github.com/robot-platform/robot-ota/agent/internal/robot"
 	"github.com/robot-platform/robot-ota/agent/internal/serialport"
@@ -48,6 +49,7 @@ type settings struct {
 	address string // of the update server, as configured; "": the server's own
 	open    bool   // other hosts may have private addresses, and the attacker's authority counts
 	hasty   bool   // nothing is tried again
+	listed  bool   // metadata.required
 }
 
 // subject is a robot to be lied to: the whole agent, and a chip.
@@ -63,7 +65,8 @@ type subject struct {
 	flash  []byte   // the chip's own, in place
 	before [32]byte // its sum at the start
 	taken  atomic.Int32
-	done   func() // ends it all; the flash may be read then
+	late   atomic.Int64 // how far the clock that metadata expires by is ahead
+	done   func()       // ends it all; the flash may be read then
 }
 
 // newSubject starts a robot that runs 0.2.0 from factory.
@@ -158,6 +161,15 @@ func (r *subject) start(ctx context.Context, wg *sync.WaitGroup, port string, s 
 		MaxSize: int64(r.cfg.Download.MaxSize), MinSpeed: int64(r.cfg.Download.MinSpeed), Patience: r.cfg.Download.Patience.Std(),
 		GiveUp: r.cfg.Download.GiveUp.Std()}, guard, quiet)
 	must(err)
+	var owner engine.Vouchers
+	if s.listed {
+		r.world.list(r.world.repo)
+		lists, err := metadata.New(metadata.Config{Dir: r.cfg.StateDir, Root: r.world.repo.First(), URL: server.JoinPath("v1", "tuf"), SKU: r.cfg.Robot.SKU,
+			Now: func() time.Time { return time.Now().Add(time.Duration(r.late.Load())) }}, guard, quiet)
+		must(err)
+		must(lists.Renew(ctx))
+		owner = lists
+	}
 	fleet, err := mqttlink.New(mqttlink.Config{URL: "mqtts://broker", RobotID: robotID, SKU: r.cfg.Robot.SKU, StateDir: r.cfg.StateDir,
 		KeepAlive: 30 * time.Second, Dial: r.broker.dial}, update.New(), quiet)
 	must(err)
@@ -167,7 +179,7 @@ func (r *subject) start(ctx context.Context, wg *sync.WaitGroup, port string, s 
 	}, engine.Ports{
 		Source: updateserver.New(updateserver.Config{URL: server, RobotID: robotID, SKU: r.cfg.Robot.SKU, Companion: r.cfg.Robot.CompanionVersion,
 			MaxSize: int64(r.cfg.Download.MaxSize), Keyring: r.trust}, guard),
-		Images: images, Line: line{r}, Robot: r.board, Journal: store, Observer: fleet,
+		Vouchers: owner, Images: images, Line: line{r}, Robot: r.board, Journal: store, Observer: fleet,
 		Chip: esp32.New(esp32.Config{Serial: serialport.Config{Port: port, LockDir: r.t.TempDir()}, Chip: image.ESP32S3, Baud: 921600, Log: quiet}),
 	}, update.New(), quiet)
 	wg.Go(func() { _ = r.core.Run(ctx) })

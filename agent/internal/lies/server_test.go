@@ -27,6 +27,7 @@ import (
 	"github.com/robot-platform/robot-ota/firmware/image"
 	"github.com/robot-platform/robot-ota/firmware/keyring"
 	"github.com/robot-platform/robot-ota/firmware/keyring/keyringtest"
+	"github.com/robot-platform/robot-ota/internal/tuf/tuftest"
 	"github.com/robot-platform/robot-ota/sim/espsim"
 	"github.com/robot-platform/robot-ota/sim/testimage"
 )
@@ -39,8 +40,10 @@ type world struct {
 	ca, evilCA authority
 	flash      []byte // of a new robot
 	apps       map[testimage.Spec][]byte
-	server     *server // the update server
-	evil       *server // another one, of an attacker, with a good certificate of its own
+	server     *server       // the update server
+	repo       *tuftest.Repo // what the owner of the fleet has signed of its release metadata
+	lists      int64         // how often he has listed something
+	evil       *server       // another one, of an attacker, with a good certificate of its own
 }
 
 // authority issues certificates.
@@ -94,6 +97,7 @@ func newWorld(t *testing.T) *world {
 	if w.flash, err = espsim.Provision(espsim.DefaultFlashSize, 0, map[string][]byte{"factory": w.app(testimage.Spec{Version: "0.2.0"})}); err != nil {
 		t.Fatal(err)
 	}
+	w.repo = tuftest.New(time.Now())
 	w.server = w.serve(w.ca.issue(t, "127.0.0.1", -1, 1))
 	w.evil = w.serve(w.evilCA.issue(t, "127.0.0.1", -1, 1))
 	return w
@@ -150,7 +154,8 @@ type server struct {
 	files    map[string][]byte // by SHA-256
 	keyring  string            // version that it announces; "": none
 	document []byte
-	instead  http.HandlerFunc // of everything else
+	metadata map[string][]byte // release metadata, by name
+	instead  http.HandlerFunc  // of everything else
 	asked    []*http.Request
 }
 
@@ -237,6 +242,8 @@ func (s *server) good(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/v1/keyring" && s.document != nil:
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(s.document)
+	case strings.HasPrefix(r.URL.Path, "/v1/tuf/") && s.metadata[path.Base(r.URL.Path)] != nil:
+		_, _ = w.Write(s.metadata[path.Base(r.URL.Path)])
 	case there:
 		w.Header().Set("ETag", `"`+path.Base(r.URL.Path)+`"`)
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(file))

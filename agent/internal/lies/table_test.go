@@ -33,6 +33,7 @@ const (
 	theBroker  = "MQTT broker"
 	theServer  = "update server"
 	aKey       = "one stolen signing key"
+	anOnline   = "update server with the online key of release metadata"
 )
 
 func attacks() []string {
@@ -40,7 +41,7 @@ func attacks() []string {
 		droppedRequest, eavesdropping}
 }
 
-func attackers() []string { return []string{theNetwork, theBroker, theServer, aKey} }
+func attackers() []string { return []string{theNetwork, theBroker, theServer, aKey, anOnline} }
 
 // verdict is what can be said of a cell.
 type verdict string
@@ -85,7 +86,7 @@ type scene struct {
 
 // table is all there is.
 func table() []cell {
-	return slices.Concat(networkCells(), brokerCells(), serverCells(), keyCells())
+	return slices.Concat(networkCells(), brokerCells(), serverCells(), keyCells(), onlineCells())
 }
 
 // TestTableIsWhole: each attack by each attacker has its cell, once, and each cell
@@ -180,6 +181,7 @@ func (s *scene) sober(t *testing.T) {
 	t.Helper()
 	s.net.set(nil, nil)
 	s.server.honest("0.2.1", s.good())
+	s.list(s.repo, listed("0.2.1", s.good()))
 	if said := s.robot.check(); said != accepted {
 		t.Errorf("an honest offer after the lies: %s", said)
 		return

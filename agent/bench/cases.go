@@ -113,7 +113,13 @@ func downtime(ctx context.Context, o options, out io.Writer) ([]row, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	f, err := prepare(dir, o.size)
+	var firmware []byte
+	if o.code != "" {
+		if firmware, err = os.ReadFile(o.code); err != nil {
+			return nil, err
+		}
+	}
+	f, err := prepare(dir, o.size, firmware)
 	if err != nil {
 		return nil, err
 	}

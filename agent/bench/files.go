@@ -55,9 +55,13 @@ type change struct {
 
 func (f files) path(name string) string { return filepath.Join(f.dir, name) }
 
-// prepare makes the images and writes them to dir.
-func prepare(dir string, size int) (files, error) {
+// prepare makes the images and writes them to dir. Where firmware is given, its
+// code is in the one that is written, which is of its size then.
+func prepare(dir string, size int, firmware []byte) (files, error) {
 	f := files{dir: dir}
+	if len(firmware) > 0 {
+		size = len(firmware)
+	}
 	var other []byte
 	for _, b := range []struct {
 		to      *[]byte
@@ -68,6 +72,9 @@ func prepare(dir string, size int) (files, error) {
 			return f, err
 		}
 		*b.to = img
+	}
+	if err := fill(f.update, firmware); err != nil {
+		return f, err
 	}
 	f.raw = escaped(f.update) + (size+romBlock-1)/romBlock*blockMore
 	f.changes = []change{
@@ -148,13 +155,44 @@ func bumped(img []byte) []byte {
 	for i := range elfSize {
 		b[elfAt+i] ^= 0x5A
 	}
+	seal(b, img)
+	return b
+}
+
+// seal mends checksum and digest of an image whose segments were changed from
+// what they were.
+func seal(b, was []byte) {
 	body := len(b) - sha256.Size
 	for i := range body - 1 {
-		b[body-1] ^= b[i] ^ img[i]
+		b[body-1] ^= b[i] ^ was[i]
 	}
 	digest := sha256.Sum256(b[:body])
 	copy(b[body:], digest[:])
-	return b
+}
+
+// fill puts the bytes of a real firmware into the segments of img, where the
+// firmware has them; the app description and what follows it stay.
+func fill(img, firmware []byte) error {
+	if len(firmware) == 0 {
+		return nil
+	}
+	app, err := image.ParseApp(img)
+	if err != nil {
+		return err
+	}
+	const described = 256 + espsim.MaxMarker
+	was := bytes.Clone(img)
+	for i, s := range app.Segments {
+		from, to := int(s.Offset), min(int(s.Offset+s.Size), len(firmware))
+		if i == 0 {
+			from += described
+		}
+		if from < to {
+			copy(img[from:to], firmware[from:to])
+		}
+	}
+	seal(img, was)
+	return nil
 }
 
 // The loader's frames around a block of data: two borders, the command's header,

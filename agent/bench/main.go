@@ -83,6 +83,8 @@ type options struct {
 	json    string
 	// firmware is a folder of releases; "": some are made.
 	firmware string
+	// code is a file of which the image has the code; "": made-up code.
+	code string
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -94,6 +96,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	f.StringVar(&o.esptool, "esptool", os.Getenv("ROBOT_OTA_ESPTOOL"), "the esptool to compare with (or $ROBOT_OTA_ESPTOOL)")
 	f.IntVar(&o.runs, "runs", 0, "runs of each case, 1 to 99; 1, or 3 with -full; the slow cases get fewer")
 	f.IntVar(&o.size, "size", 1_388_912, "bytes of the image")
+	f.StringVar(&o.code, "code", "", "an application image whose code the flashed one has, instead of noise that packs as well")
 	f.BoolVar(&o.full, "full", os.Getenv("BENCH") == "full", "all cases, which takes hours (or BENCH=full)")
 	f.StringVar(&o.part, "part", "", "this part of the table alone")
 	f.StringVar(&o.only, "only", "", "cases whose name holds this text alone")

@@ -141,7 +141,7 @@ func TestMark(t *testing.T) {
 
 // TestChanges: each change is what its name says, in sectors.
 func TestChanges(t *testing.T) {
-	f, err := prepare(t.TempDir(), 700_000)
+	f, err := prepare(t.TempDir(), 700_000, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,6 +166,29 @@ func TestChanges(t *testing.T) {
 	}
 	if app.Desc.Version != runningVersion {
 		t.Errorf("version %q, want %q", app.Desc.Version, runningVersion)
+	}
+}
+
+// TestFirmware: the image has the code of the firmware that was given, and is
+// one that passes.
+func TestFirmware(t *testing.T) {
+	code := bytes.Repeat([]byte("instructions and data. "), 20_000)
+	f, err := prepare(t.TempDir(), 1, code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := image.ParseApp(f.update)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := 0
+	for i, b := range f.update[:len(code)] {
+		if b == code[i] {
+			same++
+		}
+	}
+	if app.Desc.Version != newVersion || same < len(code)*98/100 {
+		t.Errorf("version %q, %d of %d bytes from the firmware", app.Desc.Version, same, len(code))
 	}
 }
 

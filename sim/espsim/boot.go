@@ -38,6 +38,10 @@ func (c *Chip) runFlash(ctx context.Context, u *uart, reason string) (string, er
 		<-ctx.Done()
 		return "", context.Cause(ctx)
 	}
+	if tap := c.cfg.Tap; tap != nil {
+		p := b.slots.at(b.index)
+		c.nor.look(p.offset, p.size, func(raw []byte) { tap.Booted(slotName(b.index), raw) })
+	}
 	text := fmt.Sprintf("I (40) boot: Loaded app from partition at offset 0x%x\r\n", b.slots.at(b.index).offset)
 	if err := u.send(ctx, []byte(text)); err != nil {
 		return "", err

@@ -63,7 +63,7 @@ func New(cfg Config) (*Chip, error) {
 		return nil, err
 	}
 	c := &Chip{
-		cfg: cfg, log: cfg.Logger, model: modelOf(cfg.Model), faults: &faultState{},
+		cfg: cfg, log: cfg.Logger, model: modelOf(cfg.Model), faults: &faultState{tap: cfg.Tap},
 		gate: make(chan struct{}, 1), cable: true, cableCh: make(chan struct{}),
 		ports: make(map[*Port]struct{}), watch: make(map[chan AppStatus]struct{}),
 	}

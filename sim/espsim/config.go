@@ -56,6 +56,8 @@ type Config struct {
 	AppStart, SelfTest, Restart time.Duration
 	// Faults to begin with; see Chip.SetFaults.
 	Faults Faults
+	// Tap, where given, is told what happens as it happens.
+	Tap Tap
 	// Logger hears what the chip does; nil is silence.
 	Logger *slog.Logger
 }

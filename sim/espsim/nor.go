@@ -161,11 +161,14 @@ func (n *nor) operate(ctx context.Context, d time.Duration, background bool, e e
 		return err
 	}
 	half := extent{e.addr, e.n / 2}
-	switch n.faults.flashOp() {
+	op, tear := n.faults.flashOp()
+	switch op {
 	case opFails:
 		return errSPI
+	case opLost:
+		return n.spend(ctx, d)
 	case opCut:
-		switch n.faults.tear() {
+		switch tear {
 		case TearHalf:
 			n.apply(half, apply)
 		case TearAfter:
@@ -197,6 +200,14 @@ func (n *nor) apply(e extent, f func(extent)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	f(e)
+	n.changed(e)
+}
+
+// changed tells the tap; the lock is held.
+func (n *nor) changed(e extent) {
+	if n.faults != nil && n.faults.tap != nil {
+		n.faults.tap.Changed(n.data, e.addr, e.n)
+	}
 }
 
 // busy tells whether an erase or a program is under way.
@@ -254,6 +265,7 @@ func (n *nor) tearBackground(err error) {
 	for i := e.addr + e.n/2; i < e.addr+e.n; i++ {
 		n.data[i] &= byte(i*167 + i>>8)
 	}
+	n.changed(e)
 }
 
 // settled ends a life: whatever the part was doing is done or torn.

@@ -32,11 +32,21 @@ type Config struct {
 	Chip   image.ChipID
 	Baud   int // while flashing, bits a second
 	NoStub bool
+	// Open, where given, opens the line in place of Serial and Reset.
+	Open func(context.Context) (Port, esprom.Resetter, error)
 	// Speeds may be nil: then each session finds out anew what the line takes.
 	Speeds Speeds
 	// Helds may be nil: then each write asks the chip what its slot holds.
 	Helds Helds
 	Log   *slog.Logger
+}
+
+// Port is an open line to the chip.
+type Port interface {
+	esprom.Port
+	esprom.Baud
+	esprom.Input
+	io.Closer
 }
 
 // Chip is the robot's ESP32. It is not safe for concurrent use.
@@ -78,7 +88,10 @@ func (c *Chip) pack(v image.Verified, how func([]byte) *esprom.Ahead) (*esprom.A
 }
 
 // line is an open port and the way to reset what hangs on it.
-func (c *Chip) line(ctx context.Context) (*serialport.Port, serialport.Resetter, error) {
+func (c *Chip) line(ctx context.Context) (Port, esprom.Resetter, error) {
+	if c.cfg.Open != nil {
+		return c.cfg.Open(ctx)
+	}
 	port, err := serialport.Open(ctx, c.cfg.Serial)
 	if err != nil {
 		return nil, nil, err
@@ -128,7 +141,7 @@ func (c *Chip) Reset(ctx context.Context) error {
 type session struct {
 	*slots.Device
 	loader *esprom.Session
-	port   *serialport.Port
+	port   Port
 	chip   *Chip
 	baud   int // that the line was to be raised to
 	wrote  *wrote

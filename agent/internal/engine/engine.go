@@ -71,6 +71,7 @@ type Engine struct {
 	events   chan report
 	pings    chan struct{} // Alive asks whether the loop turns
 	ended    chan struct{} // closed when Run returns
+	found    string        // the job that was being observed when the agent before ended
 
 	board      board        // what is published
 	tuning     sync.RWMutex // guards what of cfg may be changed: see tune.go
@@ -116,6 +117,9 @@ func New(cfg Config, ports Ports, m update.Memory, log *slog.Logger) *Engine {
 		cfg: cfg, ports: ports, log: log, mem: m,
 		commands: make(chan command), events: make(chan report), pings: make(chan struct{}), ended: make(chan struct{}),
 		again: stopped(),
+	}
+	if m.Job.State == update.Observing {
+		e.found = m.Job.ID
 	}
 	e.board.init(m)
 	return e

@@ -124,6 +124,9 @@ func (e *Engine) observe(ctx context.Context, m update.Memory, out emit) error {
 	if !e.cfg.Trial.SelfConfirm {
 		known.Firmware = robot.Firmware{} // it was reset to be confirmed, and that is not its fault
 	}
+	if m.Job.ID == e.found { // a stop that is on may have begun while no agent lived: not what was on before
+		known.EStop = robot.EStop{}
+	}
 	o := watch.NewObservation(e.cfg.Observe, newIdentity(m.Job), known, start).Against(e.baseline.now())
 	var alarm *watch.Alarm
 	err := e.look(ctx, func(f robot.Facts, now time.Time) bool {

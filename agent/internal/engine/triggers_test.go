@@ -3,6 +3,7 @@ package engine_test
 import (
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/robot-platform/robot-ota/agent/internal/engine"
@@ -149,4 +150,26 @@ func (o *observed) staysAway() {
 	if s := wait(o.t, o.e, update.Failed); s.Failure.Code != "failed_before" {
 		o.t.Errorf("%+v", s.Failure)
 	}
+}
+
+// The firmware stops the robot, and the agent dies before it has noted that: the
+// next one hears a stop that is on already, which is the firmware's all the same.
+func TestAStopWhileNoAgentLived(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		go r.live(t.Context())
+		e, kill := r.engine(t.Context())
+		time.Sleep(2 * time.Second)
+		trigger(t, e)
+		wait(t, e, update.Observing)
+		time.Sleep(time.Minute)
+		kill()
+		r.do(func() { r.estop = robot.EStop{Stopped: true, State: robot.EStopStopped, Reason: "overcurrent"} })
+		time.Sleep(3 * time.Second) // the stop is known before the agent is back
+		e, kill = r.engine(t.Context())
+		defer kill()
+		if s := wait(t, e, update.RolledBack); s.Failure == nil || s.Failure.Code != watch.CodeEStop {
+			t.Errorf("rolled back for %+v, want %s", s.Failure, watch.CodeEStop)
+		}
+	})
 }

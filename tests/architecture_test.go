@@ -51,7 +51,7 @@ func layers() []layer {
 		{name: "adapter", paths: []string{"agent/internal/..."},
 			except: []string{"agent/internal/rosnode/...", "agent/internal/engine",
 				"agent/internal/update", "agent/internal/preflight", "agent/internal/watch", "agent/internal/robot",
-				"agent/internal/esp32", "agent/internal/httpguard", "agent/internal/doctor/...", "agent/internal/daytest", "agent/internal/lies"},
+				"agent/internal/esp32", "agent/internal/httpguard", "agent/internal/doctor/...", "agent/internal/daytest", "agent/internal/lies", "agent/internal/cuttest"},
 			may: append([]string{"shared", "transport"}, core...)},
 		// The one guarded way out to servers, below the adapters that use it.
 		{name: "transport", paths: []string{"agent/internal/httpguard"}, may: []string{"firmware", "shared"}},
@@ -72,7 +72,7 @@ func layers() []layer {
 		{name: "command", paths: []string{"agent/cmd/...", "agent/bench", "fleet/bench", "fleet/cmd/...", "firmware/cmd/...", "sim/cmd/..."},
 			may: []string{"firmware", "core", "engine", "assembly", "adapter", "transport", "ros adapter", "shared", "fleet core", "fleet store", "fleet adapter", "simulator",
 				"simulator's ros adapter", "simulated robots", "command"}},
-		{name: "project", paths: []string{"tests/...", "agent/internal/daytest", "agent/internal/lies"}},
+		{name: "project", paths: []string{"tests/...", "agent/internal/daytest", "agent/internal/lies", "agent/internal/cuttest"}},
 	}
 }
 

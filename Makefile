@@ -3,7 +3,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-go race rehearse lint fuzz bench idle soak screenshots demo deb reproducible vuln sbom clean
+.PHONY: help setup build test test-go race rehearse lint fuzz proof bench idle soak screenshots demo deb reproducible vuln sbom clean
 
 # The environment of ROS 2 and of the tools that tests use, as scripts/setup wrote it.
 ENVIRONMENT = source .cache/ros.env && source .cache/tools.env
@@ -42,6 +42,9 @@ lint: setup ## check Go (with and without ROS 2), shell and Python
 
 fuzz: ## fuzz every parser of outside bytes, each for FUZZTIME=20s; FUZZ=name chooses
 	@scripts/fuzz
+
+proof: setup ## interrupt updates at every point, tell every lie, write docs/proof.md; TIME=30m, SEED=1, POINT=one
+	@$(ENVIRONMENT) && scripts/proof
 
 bench: build ## compare the agent with its peers in one table (BENCH=full: all of it); load the fleet's server
 	@$(ENVIRONMENT) && scripts/bench

@@ -149,6 +149,9 @@ func (m *machine) cut() {
 				}
 				draw := rand.New(rand.NewPCG(*seed, uint64(i))) //nolint:gosec // as above
 				counts := m.try(m.points[i])
+				if !m.full && *most == 0 && i%2 == 1 { // the sample is to be short
+					continue
+				}
 				for _, second := range m.points[i].then(draw, counts, *seconds) {
 					m.try(second)
 				}

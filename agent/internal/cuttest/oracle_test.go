@@ -75,6 +75,9 @@ func (o *oracle) changed(flash []byte, addr, n uint32) {
 		o.fault("after a write at %#x the chip has nothing to boot", addr)
 		return
 	}
+	if slot != next {
+		o.fault("after a write at %#x the OTA data choose %s, which holds no image that was verified", addr, slotName(next))
+	}
 	name := o.name(flash[slotAt(slot) : slotAt(slot)+slotSize])
 	if name == o.fresh.version && !o.mayBoot() {
 		o.fault("after a write at %#x the chip boots the new firmware, which the agent's memory knows nothing of", addr)

@@ -11,7 +11,7 @@ import (
 
 // Make gives the patch that makes result of base, both signed images or at
 // least not empty and not larger than [MaxSize]. It takes memory of about 12
-// times the larger of them. A patch may be larger than the result: it is for
+// times the larger of them, and 30 MiB. A patch may be larger than the result: it is for
 // the caller to look whether it is worth while.
 func Make(ctx context.Context, base, result []byte) ([]byte, error) {
 	for _, b := range [][]byte{base, result} {

@@ -202,3 +202,21 @@ func TestStatusTellsOfTheChecks(t *testing.T) {
 		}
 	}
 }
+
+// The long history tells how many bytes came, and of a patch what they stand for.
+func TestHistoryTellsTheBytes(t *testing.T) {
+	rs := []update.Record{
+		{JobID: "whole", Kind: update.KindUpdate, Image: update.Image{Size: 1_368_152}, Downloaded: 1_368_288},
+		{JobID: "patch", Kind: update.KindUpdate, Image: update.Image{Size: 1_368_152}, Downloaded: 41_895, Patched: true},
+		{JobID: "before", Kind: update.KindUpdate},
+	}
+	got := History(rs, time.Now(), true, Style{})
+	for _, want := range []string{"    downloaded 1.3 MiB\n", "    downloaded 41 KiB as a patch, of 1.3 MiB\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if strings.Count(got, "downloaded") != 2 {
+		t.Errorf("a record of before tells of bytes:\n%s", got)
+	}
+}

@@ -164,6 +164,13 @@ func details(b *strings.Builder, r update.Record) {
 	if r.Image.FileSHA256 != "" {
 		fmt.Fprintf(b, "    file %s, signed by key %s\n", clean(r.Image.FileSHA256), clean(r.Image.Key))
 	}
+	if r.Downloaded > 0 {
+		as := ""
+		if r.Patched {
+			as = " as a patch, of " + size(float64(r.Image.Size))
+		}
+		fmt.Fprintf(b, "    downloaded %s%s\n", size(float64(r.Downloaded)), as)
+	}
 	for _, e := range r.Evidence {
 		fmt.Fprintf(b, "    saw  %s\n", clean(e))
 	}

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -30,4 +31,32 @@ func TestRecordsOfAFullDiskAreWrittenLater(t *testing.T) {
 			t.Errorf("history %+v", got)
 		}
 	})
+}
+
+// Records tell how many bytes came, and whether as a patch; the status tells of a
+// patch while it comes.
+func TestRecordsTellTheBytes(t *testing.T) {
+	for _, patched := range []bool{false, true} {
+		play(t, func(t *testing.T, r *rig, e *engine.Engine) {
+			r.do(func() { r.patched, r.slow = patched, true })
+			if _, err := e.Trigger(t.Context(), update.Request{Origin: update.FromCLI}); err != nil {
+				t.Fatal(err)
+			}
+			wait(t, e, update.Downloading)
+			time.Sleep(time.Second)
+			s := e.Status()
+			if s.Patch != patched || strings.Contains(s.Message, "downloading a patch, https://u/p") != patched {
+				t.Errorf("patched %v: status %+v", patched, s)
+			}
+			wait(t, e, update.Observing)
+			want := int64(len(r.file))
+			if patched {
+				want = patchBytes
+			}
+			got := r.records()
+			if len(got) != 1 || got[0].Downloaded != want || got[0].Patched != patched {
+				t.Fatalf("patched %v: history %+v", patched, got)
+			}
+		})
+	}
 }

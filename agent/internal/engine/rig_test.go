@@ -80,6 +80,8 @@ type rig struct {
 	vouchers engine.Vouchers // nil: nobody is asked
 	owed     []update.Record // to the history
 	nothing  bool            // the server has nothing
+	patched  bool            // it has a patch
+	slow     bool            // a download takes two seconds
 	answer   error           // of the server; nil: what it has
 	dieAt    string          // state or operation at which the agent dies
 	frozen   bool            // the agent is dead: nothing it still does has an effect
@@ -317,16 +319,32 @@ func (r *rig) Check(ctx context.Context, running compat.Version) (update.Offer, 
 	if r.answer != nil {
 		return update.Offer{}, false, r.answer
 	}
-	return update.Offer{URL: "https://u/i", Version: compat.Version{Minor: 2, Patch: 1}}, !r.nothing, nil
+	o := update.Offer{URL: "https://u/i", Version: compat.Version{Minor: 2, Patch: 1}}
+	if r.patched {
+		o.Patch = update.Patch{URL: "https://u/p", Size: patchBytes}
+	}
+	return o, !r.nothing, nil
 }
 
-func (r *rig) Fetch(ctx context.Context, _ update.Offer, progress func(done, total int64)) (update.Fetched, error) {
+// patchBytes is the size of the server's patch.
+const patchBytes = 700
+
+func (r *rig) Fetch(ctx context.Context, o update.Offer, progress func(done, total int64)) (update.Fetched, error) {
 	if err := r.op(ctx, "download"); err != nil {
 		return update.Fetched{}, err
 	}
 	n := int64(len(r.file))
-	progress(n, n)
-	return update.Fetched{SHA256: "feed", Size: n, Downloaded: n}, nil
+	got := update.Fetched{SHA256: "feed", Size: n, Downloaded: n}
+	if got.Patched = o.Patch.URL != ""; got.Patched {
+		got.Downloaded = o.Patch.Size
+	}
+	progress(got.Downloaded, got.Downloaded)
+	slow := false
+	r.do(func() { slow = r.slow })
+	if slow {
+		time.Sleep(2 * time.Second)
+	}
+	return got, nil
 }
 
 func (r *rig) Verify(ctx context.Context, _ string, p image.Policy) (image.Verified, error) {

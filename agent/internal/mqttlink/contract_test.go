@@ -35,6 +35,7 @@ func TestContract(t *testing.T) {
 	after := update.Job{
 		ID: "job-1", Kind: update.KindUpdate, State: update.RolledBack, Request: update.Request{Origin: update.FromSchedule, Command: "c-1"},
 		Image: update.Image{Version: version("0.2.1"), AppSHA256: "bb22"}, From: installed, To: "ota_1",
+		Downloaded: 41_895, Patched: true,
 		Reasons:  []preflight.Reason{{Code: "battery_low", Text: "the battery is at 40 %"}},
 		Failure:  &update.Failure{State: update.Observing, Code: watch.CodeEStop, Text: "emergency stop without an operator's action"},
 		Evidence: []string{"odometry 50.0 Hz before the update, 49.9 Hz since"},

@@ -19,6 +19,9 @@ const (
 	syncReplies = 8
 	// quietTime without a byte means that no more replies are under way.
 	quietTime = 30 * time.Millisecond
+	// maxNoise is how long it is waited for that, longer than the stub's answer
+	// to a read takes.
+	maxNoise = 3 * time.Second
 )
 
 // syncRequest is the SYNC payload that the loaders measure the speed by.
@@ -183,9 +186,10 @@ func (c *connector) drain(ctx context.Context, most int) error {
 	return c.link.discard()
 }
 
-// quiet reads until nothing comes any more.
+// quiet reads until nothing comes any more, maxNoise at most: a chip that talks
+// for ever is not to keep the robot without its firmware for as long.
 func (l *link) quiet(ctx context.Context) error {
-	for range maxIgnored {
+	for end := time.Now().Add(maxNoise); time.Now().Before(end); {
 		more, err := l.fill(ctx, time.Now().Add(quietTime))
 		if err != nil {
 			return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"runtime/debug"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/control"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 	"github.com/robot-platform/robot-ota/firmware/image"
+	"github.com/robot-platform/robot-ota/internal/tuf"
 )
 
 // version is set by the linker (-X main.version=…).
@@ -104,6 +106,26 @@ func (a *app) configCommand() *cobra.Command {
 	return c
 }
 
+// tellRoot names the root document with which release metadata begins.
+func (a *app) tellRoot(m config.Metadata) error {
+	if !m.Required {
+		return nil
+	}
+	b, err := m.ReadRoot()
+	if err == nil {
+		err = tuf.CheckNext(nil, b)
+	}
+	if err != nil {
+		return fmt.Errorf("metadata.root: %w: put your fleet's root document there (ota-sign tuf init makes it), or say metadata.required: false", err)
+	}
+	d, err := tuf.Describe(b)
+	if err != nil {
+		return fmt.Errorf("metadata.root: %w", err)
+	}
+	a.warn("%s: root %d, %d of %d keys sign", m.Root, d.Version, d.Threshold, len(d.Keys[tuf.RoleRoot]))
+	return nil
+}
+
 func (a *app) checkConfig(path string) error {
 	cfg, err := config.Load(path)
 	if err != nil {
@@ -130,6 +152,9 @@ func (a *app) checkConfig(path string) error {
 	}
 	for _, l := range base.Lists {
 		a.warn("%s: %d revoked: %v", l.Name, len(l.IDs), l.IDs)
+	}
+	if err := a.tellRoot(cfg.Metadata); err != nil {
+		return err
 	}
 	a.tellWindows(cfg, time.Now())
 	a.warn("%s: no faults", path)

@@ -25,6 +25,7 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/robot"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 	"github.com/robot-platform/robot-ota/firmware/compat"
+	"github.com/robot-platform/robot-ota/internal/tuf/tuftest"
 )
 
 func TestMain(m *testing.M) {
@@ -41,7 +42,8 @@ func TestCommands(t *testing.T) {
 			f := &fake{socket: e.Getenv("SOCK")}
 			e.Values[fakeKey{}] = f
 			e.Defer(f.end)
-			return writeKey(filepath.Join(e.WorkDir, "key.der"))
+			root := tuftest.New(time.Now()).First()
+			return errors.Join(writeKey(filepath.Join(e.WorkDir, "key.der")), os.WriteFile(filepath.Join(e.WorkDir, "root.json"), root, 0o600))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"agent":  agentCmd,

@@ -31,10 +31,13 @@ func defaultMetadata() Metadata {
 	return Metadata{Root: "/etc/robot-ota/root.json", LocalFiles: LocalListed}
 }
 
-func (v validator) metadata(m Metadata) {
+func (v validator) metadata(m Metadata, source Source) {
 	v.absolute("metadata.root", m.Root)
 	oneOf(v, "metadata.local_files", m.LocalFiles, LocalListed, LocalAny)
 	if m.URL == "" {
+		if m.Required && source == SourceHawkbit {
+			v.wrong("metadata.url", "is missing: a hawkBit server has no release metadata; name where the fleet's lies, such as https://updates.example.org/v1/tuf")
+		}
 		return
 	}
 	if u, err := url.Parse(m.URL); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {

@@ -13,6 +13,8 @@ func TestMetadata(t *testing.T) {
 		{"{root: root.json}", `metadata.root: "root.json": want an absolute path`},
 		{"{url: 'http://cdn.example.org'}", `metadata.url: "http://cdn.example.org" is no address: want https`},
 		{"{url: 'https://u:p@cdn.example.org'}", "metadata.url"},
+		{"{required: true}\nserver: {source: hawkbit}", "metadata.url: is missing: a hawkBit server has no release metadata"},
+		{"{required: true, url: 'https://cdn.example.org/tuf'}\nserver: {source: hawkbit}", ""},
 		{"{local_files: all}", `metadata.local_files: "all" is none of listed, any`},
 	} {
 		c, err := Parse("agent.yaml", []byte(least+"metadata: "+tt.section+"\n"))

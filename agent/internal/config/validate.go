@@ -40,7 +40,7 @@ func (v validator) config(c Config) {
 	v.server(c.Server)
 	v.download(c.Download)
 	v.trust(c.Trust)
-	v.metadata(c.Metadata)
+	v.metadata(c.Metadata, c.Server.Source)
 	v.serial(c.Serial)
 	v.microROS(c.MicroROS)
 	between(v, "trial.window", c.Trial.Window, Duration(time.Second), Duration(10*time.Minute), "")

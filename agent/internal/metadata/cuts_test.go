@@ -14,9 +14,9 @@ import (
 // behind, and it can always read what it has.
 func TestCuts(t *testing.T) {
 	held := tuf.Held{Root: []byte("root"), Timestamp: []byte("timestamp")}
-	disktest.Sweep(t, "release metadata", uint64(0), func(d disk.Disk, acted uint64) (uint64, error) {
+	disktest.Sweep(t, "files: release metadata", uint64(0), func(d disk.Disk, acted uint64) (uint64, error) {
 		for range 3 {
-			f, err := newFolder(d, "/")
+			f, err := newFolder(d, "/state")
 			if err != nil {
 				return acted, err
 			}

@@ -111,12 +111,10 @@ func (f folder) copies() []string {
 }
 
 // newFolder prepares the state directory. What is found in it survives a power
-// cut from then on: a save that failed late may have left a file that would not.
+// cut from then on (see disk.Disk.MkdirAll): a save that failed late may have left
+// a file that would not.
 func newFolder(d disk.Disk, dir string) (folder, error) {
 	if err := d.MkdirAll(dir, 0o700); err != nil {
-		return folder{}, fmt.Errorf("state directory: %w", err)
-	}
-	if err := d.SyncDir(dir); err != nil {
 		return folder{}, fmt.Errorf("state directory: %w", err)
 	}
 	return folder{disk: d, dir: dir}, nil

@@ -49,7 +49,7 @@ proof: setup ## interrupt updates at every point, tell every lie, write docs/pro
 bench: build ## compare the agent with its peers in one table (BENCH=full: all of it); load the fleet's server
 	@$(ENVIRONMENT) && scripts/bench
 
-idle: build ## measure the agent's memory and CPU at rest, with ROS 2, MQTT and DTLS on
+idle: build ## measure the agent at rest and in updates, beside nodes of rclgo alone, and how soon it answers
 	@$(ENVIRONMENT) && scripts/idle
 
 soak: build ## let an agent live through noise, in fake time (SOAKS=4 days) and for real (SOAKTIME=10m); fail when it grows

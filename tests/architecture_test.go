@@ -72,6 +72,8 @@ func layers() []layer {
 		{name: "command", paths: []string{"agent/cmd/...", "agent/bench", "fleet/bench", "fleet/cmd/...", "firmware/cmd/...", "sim/cmd/..."},
 			may: []string{"firmware", "core", "engine", "assembly", "adapter", "transport", "ros adapter", "shared", "fleet core", "fleet store", "fleet adapter", "simulator",
 				"simulator's ros adapter", "simulated robots", "command"}},
+		// What the agent's memory and CPU are held against: nodes of rclgo alone.
+		{name: "bare nodes", paths: []string{"agent/bench/bare", "agent/bench/deaf"}, may: []string{"bindings"}, cgo: true},
 		{name: "project", paths: []string{"tests/...", "agent/internal/daytest", "agent/internal/lies", "agent/internal/cuttest"}},
 	}
 }

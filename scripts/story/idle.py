@@ -1,17 +1,25 @@
-"""make idle: what the agent takes when nothing is to be done, with ROS 2, MQTT and DTLS on."""
+"""make idle: what the agent takes at rest and during an update, and how soon it answers, beside nodes of rclgo alone."""
 
+import contextlib
 import os
 import pathlib
 import shutil
+import socket
 import sys
 import tempfile
+import threading
 import time
 
+import latency
 from processes import Failed
-from stage import Stage, say
+from stage import BIN, Stage, say
 
 SETTLE = 20  # seconds for discovery, TLS and the first words, which are not at rest
 MEASURE = 60
+STARTS = 5
+SIZES = {"0.2.1": 524_288, "0.2.2": 1_900_000}  # bytes of two images; a slot has 2 MiB
+PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+BARE = {"agent": "the agent", "bare": "a node that does nothing", "deaf": "a node that hears and takes nothing"}
 
 
 def usage(pid):
@@ -44,22 +52,139 @@ def fields(path):
     return out
 
 
-def measure(stage):
-    """Prints what the agent takes in a minute."""
-    pid = next(p.pid for name, p, _ in stage.processes.running if name == "agent")
+def pid_of(stage, name):
+    """The process that runs under a name."""
+    return next(p.pid for n, p, _ in stage.processes.running if n == name)
+
+
+def neighbours(stage):
+    """Starts what the agent is held against, as anybody would start a node: without the agent's profile of Fast DDS."""
+    kept = {name: os.environ.pop(name) for name in PROFILES if name in os.environ}
+    for name in ("bare", "deaf"):
+        stage.processes.start(name, BIN / "bench" / name)
+    os.environ.update(kept)
+    for name in ("bare", "deaf"):
+        stage.processes.wait_for(name, lambda name=name: stage.processes.logged(name, "ready"))
+
+
+def rest(stage):
+    """Prints what the agent and its neighbours take in a minute."""
     time.sleep(SETTLE)
-    before, began = usage(pid), time.monotonic()
+    pids = {name: pid_of(stage, name) for name in BARE}
+    before, began = {n: usage(p) for n, p in pids.items()}, time.monotonic()
     time.sleep(MEASURE)
-    after, seconds = usage(pid), time.monotonic() - began
-    took = {k: after[k] - before[k] for k in ("user", "system", "wakes")}
-    cpu = took["user"] + took["system"]
-    say(f"The agent at rest, over {seconds:.0f} s:")
-    say("  with      ROS 2 (odometry 50 Hz, diagnostics 2 Hz, battery and E-stop 1 Hz), MQTT, DTLS every 30 s")
-    say(f"  broker    {stage.fleet.broker()}")
-    say(f"  memory    {after['pss']:.1f} MiB PSS, {after['rss']:.1f} MiB RSS (at most {after['peak']:.1f}), "
-        f"{after['private']:.1f} MiB of them shared with nobody")
-    say(f"  CPU       {100 * cpu / seconds:.2f} % of a core ({took['user']:.2f} s user, {took['system']:.2f} s system)")
-    say(f"  threads   {after['threads']}, woken {took['wakes'] / seconds:.0f} times a second")
+    seconds = time.monotonic() - began
+    after = {n: usage(p) for n, p in pids.items()}
+    say(f"At rest, over {seconds:.0f} s, with ROS 2 (odometry 50 Hz, diagnostics 2 Hz, battery and E-stop 1 Hz), MQTT to "
+        f"{stage.fleet.broker()},")
+    say(f"and DTLS every 30 s. Load of the machine: {' '.join(f'{x:.1f}' for x in os.getloadavg())}.")
+    say(f"  {'':36}  {'PSS':>6}  {'RSS':>6}  {'own':>6}  {'peak':>6}  {'CPU':>7}  threads  wakes/s")
+    for name, what in BARE.items():
+        a, b = after[name], before[name]
+        cpu = 100 * (a["user"] + a["system"] - b["user"] - b["system"]) / seconds
+        say(f"  {what:36}  {a['pss']:6.1f}  {a['rss']:6.1f}  {a['private']:6.1f}  {a['peak']:6.1f}  {cpu:5.2f} %  "
+            f"{a['threads']:7}  {(a['wakes'] - b['wakes']) / seconds:7.0f}")
+    say("  (MiB; own: shared with no other process)")
+
+
+@contextlib.contextmanager
+def systemd(folder):
+    """Says READY=1 as systemd would hear it: gives a function that waits for it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(str(folder / "notify"))
+        s.settimeout(30)
+        os.environ["NOTIFY_SOCKET"] = str(folder / "notify")
+
+        def ready():
+            while b"READY=1" not in s.recv(4096):
+                pass
+
+        yield ready
+        del os.environ["NOTIFY_SOCKET"]
+    (folder / "notify").unlink()
+
+
+def starts(stage):
+    """Prints how long the agent takes from its start to READY=1 and to its first /ota/status."""
+    ready, spoken = [], []
+    config = stage.config("30s")
+    with systemd(stage.folder) as wait:
+        for _ in range(STARTS):
+            stage.processes.end("agent")
+            stage.client.status = None
+            began = time.monotonic()
+            stage.processes.start("agent", BIN / "ota-agent", "run", "--config", config)
+            wait()
+            ready.append(time.monotonic() - began)
+            stage.client.spin_until(lambda: stage.client.status, 30, "the first /ota/status")
+            spoken.append(time.monotonic() - began)
+    for what, times in (("READY=1", ready), ("first /ota/status", spoken)):
+        say(f"  {'start to ' + what:36}  {1000 * sorted(times)[STARTS // 2]:.0f} ms (middle of {STARTS}, at most "
+            f"{1000 * max(times):.0f} ms)")
+
+
+class Peak:
+    """Watches the memory of a process while something goes on."""
+
+    def __init__(self, pid):
+        self.pid, self.over, self.pss, self.own = pid, threading.Event(), 0, 0
+        self.thread = threading.Thread(target=self._watch)
+
+    def _watch(self):
+        while not self.over.wait(0.05):
+            now = fields(pathlib.Path(f"/proc/{self.pid}/smaps_rollup"))
+            self.pss = max(self.pss, now["Pss"] / 1024)
+            self.own = max(self.own, (now["Private_Dirty"] + now["Private_Clean"]) / 1024)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
+def updates(stage):
+    """Prints what the agent takes during updates of a small and a large image."""
+    for version, size in SIZES.items():
+        url = stage.publish(stage.image(version, "good", str(size)))
+        pid = pid_of(stage, "agent")
+        before = usage(pid)
+        with Peak(pid) as peak:
+            end = stage.client.update(url)
+        if end.state != "observing":
+            raise Failed(f"the update to {version} ended as {end.state}: {end.message}")
+        after = usage(pid)
+        cpu = after["user"] + after["system"] - before["user"] - before["system"]
+        say(f"  {f'update with {size / 1024:.0f} KiB':36}  at most {peak.pss:.1f} MiB PSS, {peak.own:.1f} own "
+            f"(before: {before['pss']:.1f}, {before['private']:.1f}; after: {after['pss']:.1f}, {after['private']:.1f}), "
+            f"{cpu:.2f} s CPU")
+
+
+def answers(stage):
+    """Prints how soon the agent answers and asks for an image, with a server that only notes when it is asked."""
+    for name, times in latency.answers(stage.client, stage.processes).items():
+        middle, late = latency.spread(times)
+        say(f"  {'call of a service of ' + name:36}  p50 {middle:.2f} ms, p99 {late:.2f} ms ({latency.CALLS} calls)")
+    server = latency.Server(stage.folder / "tls")
+    try:
+        stage.port = server.port
+        stage.start_agent("30s")
+        stage.operator()
+        first, *others = latency.downloads(stage.client, server)
+    finally:
+        server.close()
+    middle, late = latency.spread(others)
+    say(f"  {'/ota/trigger to the GET of the image':36}  p50 {middle:.1f} ms, p99 {late:.1f} ms; the first, with its TLS "
+        f"handshake, {1000 * first:.1f} ms")
+    say(f"  {'of which, a small file made durable':36}  {1000 * latency.durable(stage.folder):.1f} ms, twice")
+
+
+def sizes():
+    """Prints the sizes of the programs."""
+    for name in ("ota-agent", "ota-sign", "ota-fleet"):
+        say(f"  {'program ' + name:36}  {(BIN / name).stat().st_size / 2**20:.1f} MiB, with its tables for debuggers")
 
 
 def main():
@@ -69,9 +194,16 @@ def main():
     try:
         stage.prepare()
         stage.start("30s")
-        measure(stage)
+        neighbours(stage)
+        rest(stage)
         if not stage.fleet.status(state="idle")["running"]["version"]:
             raise Failed("the agent has not heard the robot, so this was no rest but silence")
+        stage.operator()
+        starts(stage)
+        stage.operator()
+        updates(stage)
+        answers(stage)
+        sizes()
     except (Failed, KeyboardInterrupt) as e:
         say(f"Not measured: {e or 'interrupted'}\n{stage.processes.tail('agent')}")
         return 1

@@ -200,7 +200,12 @@ func TestActionWhenTheAgentStops(t *testing.T) {
 	c := rostest.NewClient(t)
 	c.Send(goalCommand(nil))
 	r.begun(1)
-	time.Sleep(500 * time.Millisecond) // for the client to ask for the result
+	eventually(t, "the client asks for the result", func() bool {
+		g := &r.node.goals
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return len(g.all) == 1 && len(g.all[0].waiting) == 1
+	})
 	if err := r.stop(); err != nil {
 		t.Error(err)
 	}

@@ -272,8 +272,9 @@ func (g *goals) canceling(id goalID) {
 	}
 }
 
-// abandon ends what is active because the node ends; the job goes on.
-func (g *goals) abandon(s update.Status, now time.Time) {
+// abandon ends what is active because the node ends; the job goes on. It says
+// whether somebody was told.
+func (g *goals) abandon(s update.Status, now time.Time) (told bool) {
 	s.Message = "the agent is stopping; it takes the update up again when it is back (" + s.Message + ")"
 	var answers []func()
 	g.mu.Lock()
@@ -286,6 +287,7 @@ func (g *goals) abandon(s update.Status, now time.Time) {
 	for _, answer := range answers {
 		answer()
 	}
+	return len(answers) > 0
 }
 
 // expire forgets results that nobody has fetched for long.

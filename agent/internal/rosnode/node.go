@@ -115,9 +115,16 @@ func (n *Node) live(ctx context.Context, node *rcl.Node, out *outlets) error {
 	cancel()
 	inner.Wait()
 	await(&calls, patience, n.log)
-	n.goals.abandon(n.agent.Status(), time.Now())
+	if n.goals.abandon(n.agent.Status(), time.Now()) {
+		<-time.After(farewell)
+	}
 	return err
 }
+
+// farewell is how long last answers are given to arrive. A node that ends takes
+// with it what clients on a busy computer have not fetched from its memory yet,
+// and the middleware does not say when they have.
+const farewell = 500 * time.Millisecond
 
 // await gives calls into the Agent a while to end. One that does not is left
 // behind: its answer will find the node closed.

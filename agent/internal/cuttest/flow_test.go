@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"fmt"
 
+	"github.com/robot-platform/robot-ota/agent/internal/esprom"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 	"github.com/robot-platform/robot-ota/firmware/image"
 	"github.com/robot-platform/robot-ota/sim/testimage"
@@ -80,6 +81,8 @@ type plant struct {
 	old      release // confirmed
 	older    release // in the slot that is written
 	releases map[string]release
+	apps     [][]byte
+	ahead    []*esprom.Ahead // of apps
 }
 
 func newPlant() (*plant, error) {
@@ -108,11 +111,29 @@ func newPlant() (*plant, error) {
 		return nil, err
 	}
 	for _, f := range flows() {
+		if _, made := p.releases[f.behaviour]; made {
+			continue
+		}
 		if p.releases[f.behaviour], err = build("0.2.1", f.behaviour); err != nil {
 			return nil, err
 		}
+		a := esprom.PackSmall(p.releases[f.behaviour].app)
+		a.Wait()
+		p.ahead = append(p.ahead, a)
+		p.apps = append(p.apps, p.releases[f.behaviour].app)
 	}
 	return p, nil
+}
+
+// packed is the image deflated, which takes the agent as long as all the rest of
+// a run: so it is done once for all of them.
+func (p *plant) packed(payload []byte) *esprom.Ahead {
+	for i, app := range p.apps {
+		if bytes.Equal(app, payload) {
+			return p.ahead[i]
+		}
+	}
+	return esprom.PackSmall(payload)
 }
 
 // flash is the flash of a robot that runs the old firmware.

@@ -68,7 +68,7 @@ func (w *world) begin(ctx context.Context) (*life, error) {
 	ports := engine.Ports{
 		Source: updateserver.New(updateserver.Config{URL: &url.URL{Scheme: "https", Host: "updates.example"}, RobotID: "r1", SKU: "standard"}, l),
 		Images: images, Line: l, Robot: board, Journal: l, Baselines: l.log,
-		Chip: esp32.New(esp32.Config{Open: l.open, Chip: image.ESP32S3, Baud: 921600, NoStub: w.flow.noStub, Speeds: l.log, Log: quiet}),
+		Chip: esp32.New(esp32.Config{Open: l.open, Pack: w.plant.packed, Chip: image.ESP32S3, Baud: 921600, NoStub: w.flow.noStub, Speeds: l.log, Log: quiet}),
 	}
 	var link *mqttlink.Link
 	if w.flow.mqtt {

@@ -32,6 +32,8 @@ type Config struct {
 	Chip   image.ChipID
 	Baud   int // while flashing, bits a second
 	NoStub bool
+	// Pack deflates what Prepare is given; nil: esprom.PackSmall.
+	Pack func([]byte) *esprom.Ahead
 	// Open, where given, opens the line in place of Serial and Reset.
 	Open func(context.Context) (Port, esprom.Resetter, error)
 	// Speeds may be nil: then each session finds out anew what the line takes.
@@ -63,7 +65,11 @@ func New(cfg Config) *Chip { return &Chip{cfg: cfg} }
 // leaves its firmware. It takes about a second a megabyte. The zero image frees
 // what was prepared.
 func (c *Chip) Prepare(v image.Verified) error {
-	ahead, err := c.pack(v, esprom.PackSmall)
+	how := c.cfg.Pack
+	if how == nil {
+		how = esprom.PackSmall
+	}
+	ahead, err := c.pack(v, how)
 	if err != nil {
 		return err
 	}

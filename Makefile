@@ -44,7 +44,7 @@ fuzz: ## fuzz every parser of outside bytes, each for FUZZTIME=20s; FUZZ=name ch
 	@scripts/fuzz
 
 proof: setup ## interrupt updates at every point, tell every lie, write docs/proof.md; TIME=30m, SEED=1, POINT=one
-	@$(ENVIRONMENT) && scripts/proof
+	@$(ENVIRONMENT) && PROOF_TAGS=ros2 scripts/proof
 
 bench: build ## compare the agent with its peers in one table (BENCH=full: all of it); load the fleet's server
 	@$(ENVIRONMENT) && scripts/bench

@@ -205,12 +205,10 @@ func (e *Engine) prove(ctx context.Context, m update.Memory) (image.Verified, er
 	if err != nil {
 		return image.Verified{}, err
 	}
-	if vouch := e.ports.Vouchers; vouch != nil { // of what it is now that it is here
-		f := m.Job.Offer.File()
-		f.Version, f.Size = v.Version(), image.HeaderSize+int64(v.Size())
-		if err := vouch.Vouch(ctx, f); err != nil {
-			return image.Verified{}, err
-		}
+	f := m.Job.Offer.File()
+	f.Version, f.Size = v.Version(), image.HeaderSize+int64(v.Size()) // what it is now that it is here
+	if err := e.stands(ctx, f, m.Job.State == update.Verifying || m.Job.State == update.Handover); err != nil {
+		return image.Verified{}, err
 	}
 	e.verified = v
 	return v, nil

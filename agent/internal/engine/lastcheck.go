@@ -33,12 +33,29 @@ func (e *Engine) vouched(ctx context.Context, o update.Offer) error {
 		return nil
 	}
 	f := o.File()
-	if !f.Local {
-		if err := v.Renew(ctx); err != nil {
-			return err
-		}
+	if f.Local { // there may be no network
+		return e.stands(ctx, f, true)
 	}
-	return v.Vouch(ctx, f)
+	if err := v.Renew(ctx); err != nil {
+		return err
+	}
+	return v.Vouch(f)
+}
+
+// stands refuses what the fleet's owner does not stand for any more. ask: what he
+// said may be asked for anew, as after days of waiting it has expired. That may
+// take minutes, so it is not done once the serial line is taken: the robot stands
+// still then.
+func (e *Engine) stands(ctx context.Context, f update.File, ask bool) error {
+	v := e.ports.Vouchers
+	if v == nil {
+		return nil
+	}
+	err := v.Vouch(f)
+	if err == nil || !ask || v.Renew(ctx) != nil {
+		return err
+	}
+	return v.Vouch(f)
 }
 
 // checked tells who plans the next question how this one went.

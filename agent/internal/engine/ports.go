@@ -31,8 +31,9 @@ type Images interface {
 type Vouchers interface {
 	// Renew makes sure of the newest that he said, or says why it cannot.
 	Renew(ctx context.Context) error
-	// Vouch says why a file may not be installed; nil: he stands for it now.
-	Vouch(ctx context.Context, f update.File) error
+	// Vouch says why a file may not be installed; nil: he stands for it now, as
+	// far as he has said. It answers at once.
+	Vouch(f update.File) error
 	// Metadata is how that stands, for Status.
 	Metadata() update.Metadata
 }

@@ -16,6 +16,7 @@ import (
 // owner stands for files, or does not.
 type owner struct {
 	mu     sync.Mutex
+	heals  bool                    // what he says anew is good
 	stale  error                   // why nothing newer is known
 	refuse func(update.File) error // nil: he stands for all
 	asked  []string                // renew, vouch
@@ -26,10 +27,13 @@ func (o *owner) Renew(context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.asked = append(o.asked, "renew")
+	if o.heals {
+		o.refuse = nil
+	}
 	return o.stale
 }
 
-func (o *owner) Vouch(_ context.Context, f update.File) error {
+func (o *owner) Vouch(f update.File) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.asked = append(o.asked, "vouch")
@@ -120,6 +124,30 @@ func TestTheOwnerDoesNotStandForIt(t *testing.T) {
 				}
 				r.ends(t, 0, name)
 			})
+		})
+	}
+}
+
+// What has expired while the robot waited is asked for before its line is taken,
+// and not while it stands still for the flash.
+func TestItExpiresMeanwhile(t *testing.T) {
+	for at, want := range map[update.State]update.State{update.Handover: update.Observing, update.Writing: update.Failed} {
+		o := &owner{heals: true}
+		playWith(t, o, func(t *testing.T, r *rig, e *engine.Engine) {
+			r.do(func() {
+				r.onSave = func(s update.State) {
+					if s == at {
+						o.withdraw(refusal("expired"))
+					}
+				}
+			})
+			time.Sleep(time.Second)
+			trigger(t, e)
+			s := wait(t, e, update.Failed, update.Observing)
+			renewed := len(slices.DeleteFunc(slices.Clone(o.asked), func(a string) bool { return a != "renew" }))
+			if s.State != want || (renewed > 1) != (want == update.Observing) {
+				t.Errorf("in %s: %+v, asked %v", at, s, o.asked)
+			}
 		})
 	}
 }

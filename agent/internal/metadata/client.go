@@ -248,20 +248,13 @@ func (c *Client) fetch(ctx context.Context, name string, limit int64) ([]byte, e
 }
 
 // Vouch says why a file may not be installed; nil: the fleet's owner stands for
-// it now. What is not known of it yet is zero. What has expired, and what was
-// never there, is asked for first.
-func (c *Client) Vouch(ctx context.Context, f update.File) error {
+// it now, by what was accepted. It asks nobody, and may be called while a chip
+// waits. What is not known of the file yet is zero.
+func (c *Client) Vouch(f update.File) error {
 	if f.Local && c.cfg.AnyLocal {
 		return nil
 	}
 	s, err := c.state()
-	var r *tuf.Refused
-	if errors.As(err, &r) && (r.Reason == tuf.Expired || r.Reason == tuf.Absent) {
-		if err := c.Renew(ctx); err != nil {
-			return err
-		}
-		s, err = c.state()
-	}
 	if err != nil {
 		return err
 	}
@@ -277,7 +270,7 @@ func (c *Client) state() (tuf.State, error) {
 	if unusable != nil {
 		return tuf.State{}, unusable
 	}
-	return tuf.Load(held, c.cfg.Now()) //nolint:contextcheck // it waits for nobody
+	return tuf.Load(held, c.cfg.Now())
 }
 
 // Report is what the robot has, for people and machines.

@@ -118,36 +118,40 @@ func TestVouch(t *testing.T) {
 	if r := c.Report(); !r.Expires.IsZero() || len(r.Warnings(noon)) != 1 || !strings.Contains(r.Warnings(noon)[0], "no release metadata was accepted yet") {
 		t.Errorf("before: %+v", r)
 	}
-	if err := c.Vouch(t.Context(), of(good)); err != nil { // it asks by itself
+	refuses(t, "before", c.Vouch(of(good)), tuf.Absent, "none was accepted yet")
+	s.renew(c)
+	if err := c.Vouch(of(good)); err != nil {
 		t.Fatal(err)
 	}
-	refuses(t, "a file of nobody", c.Vouch(t.Context(), of(evil)), tuf.NotListed, "arbitrary target attack", "SKU standard", "ota-fleet metadata show")
+	refuses(t, "a file of nobody", c.Vouch(of(evil)), tuf.NotListed, "arbitrary target attack", "SKU standard", "ota-fleet metadata show")
 	local := of(evil)
 	local.Local = true
-	refuses(t, "a local one", c.Vouch(t.Context(), local), tuf.NotListed)
+	refuses(t, "a local one", c.Vouch(local), tuf.NotListed)
 	s.cfg.AnyLocal = true
-	if err := s.open().Vouch(t.Context(), local); err != nil {
+	if err := s.open().Vouch(local); err != nil {
 		t.Errorf("a local one, where that is allowed: %v", err)
 	}
 	r := c.Report()
 	if !r.Expires.Equal(noon.Add(24*time.Hour)) || r.Role != tuf.RoleTimestamp || r.Files != 1 || !r.Renewed.Equal(noon) || len(r.Warnings(noon)) != 0 || r.Documents[tuf.RoleTargets].Version != 1 {
 		t.Errorf("%+v", r)
 	}
-	// What was fetched before and expires meanwhile is asked for anew.
+	// It expires, and is asked for anew.
 	s.now = noon.Add(25 * time.Hour)
 	if w := c.Report().Warnings(s.now); len(w) != 1 || !strings.Contains(w[0], "expired at 2026-03-02T12:00:00Z (timestamp)") {
 		t.Errorf("%q", w)
 	}
-	refuses(t, "a freeze", c.Vouch(t.Context(), of(good)), tuf.Expired, "freeze attack", "timestamp 1 expired")
+	refuses(t, "what has expired", c.Vouch(of(good)), tuf.Expired, "freeze attack", "timestamp 1 expired")
+	refuses(t, "a freeze", c.Renew(t.Context()), tuf.Expired, "freeze attack", "timestamp 1 expired")
 	s.repo.Stamp(s.now)
-	if err := c.Vouch(t.Context(), of(good)); err != nil {
+	s.renew(c)
+	if err := c.Vouch(of(good)); err != nil {
 		t.Error(err)
 	}
 	gone := good
 	gone.Status = tuf.NoLonger
 	s.repo.List(s.now, gone)
 	s.renew(c)
-	refuses(t, "withdrawn", c.Vouch(t.Context(), of(good)), tuf.Withdrawn)
+	refuses(t, "withdrawn", c.Vouch(of(good)), tuf.Withdrawn)
 }
 
 // What the server, or who stands before it, answers instead of a document.
@@ -187,7 +191,7 @@ func TestAnswers(t *testing.T) {
 		if after.Refused == nil || after.Refused.Code != tt.code || len(after.Documents) != 4 || after.Documents[tuf.RoleTimestamp] != before.Documents[tuf.RoleTimestamp] {
 			t.Errorf("%s: %+v", name, after)
 		}
-		if err := c.Vouch(t.Context(), of(tuftest.File("0.2.1", "b"))); err != nil {
+		if err := c.Vouch(of(tuftest.File("0.2.1", "b"))); err != nil {
 			t.Errorf("%s: what it has is still good: %v", name, err)
 		}
 		s.other = nil
@@ -243,7 +247,7 @@ func TestNeverBack(t *testing.T) {
 	s.repo = old
 	c := s.open()
 	refuses(t, "a replay", c.Renew(t.Context()), tuf.OlderThan, "roll-back or replay attack", "timestamp 2 was accepted before, and the server offers 1")
-	refuses(t, "the file of before", c.Vouch(t.Context(), of(good)), tuf.Withdrawn)
+	refuses(t, "the file of before", c.Vouch(of(good)), tuf.Withdrawn)
 }
 
 func TestDamagedCopies(t *testing.T) {
@@ -265,7 +269,7 @@ func TestDamagedCopies(t *testing.T) {
 		}
 		s.log.Reset()
 		c := s.open() // the other copy counts
-		if err := c.Vouch(t.Context(), of(good)); err != nil || c.Report().Documents[tuf.RoleTargets].Version != 2 || !strings.Contains(s.log.String(), "put aside as") {
+		if err := c.Vouch(of(good)); err != nil || c.Report().Documents[tuf.RoleTargets].Version != 2 || !strings.Contains(s.log.String(), "put aside as") {
 			t.Errorf("%s: %v, %s", path, err, s.log.String())
 		}
 		s.repo, old = old, s.repo
@@ -278,7 +282,7 @@ func TestDamagedCopies(t *testing.T) {
 		}
 	}
 	c := s.open()
-	refuses(t, "both", c.Vouch(t.Context(), of(good)), tuf.Damaged, "metadata.json", "metadata.copy.json", "restart the agent")
+	refuses(t, "both", c.Vouch(of(good)), tuf.Damaged, "metadata.json", "metadata.copy.json", "restart the agent")
 	refuses(t, "both", c.Renew(t.Context()), tuf.Damaged)
 	if w := c.Report().Warnings(noon); len(w) != 1 || !strings.Contains(w[0], "metadata_damaged") {
 		t.Errorf("%q", w)
@@ -320,7 +324,7 @@ func TestTheOperatorsRoot(t *testing.T) {
 	refuses(t, "another fleet's", s.open().Renew(t.Context()), tuf.OtherFleet, "remove")
 	for name, root := range map[string][]byte{"nothing": nil, "a web page": []byte("<html>"), "one signature": tuftest.Signed(unsigned(t, other), other.Root[0])} {
 		s.cfg.Root = root
-		refuses(t, name, s.open().Vouch(t.Context(), of(good)), tuf.NoRoot, "metadata.root: ")
+		refuses(t, name, s.open().Vouch(of(good)), tuf.NoRoot, "metadata.root: ")
 	}
 	s.cfg.RootErr = errors.New("open /etc/robot-ota/root.json: no such file or directory")
 	refuses(t, "no file", s.open().Renew(t.Context()), tuf.NoRoot, "put your fleet's root document there")
@@ -369,7 +373,7 @@ func TestFullDisk(t *testing.T) {
 	if err := c.Renew(t.Context()); err == nil || !strings.Contains(err.Error(), "keep the release metadata: ") {
 		t.Fatal(err)
 	}
-	refuses(t, "what it could not keep", c.Vouch(t.Context(), of(tuftest.File("0.2.1", "b"))), tuf.NotListed)
+	refuses(t, "what it could not keep", c.Vouch(of(tuftest.File("0.2.1", "b"))), tuf.NotListed)
 }
 
 func FuzzRecord(f *testing.F) {

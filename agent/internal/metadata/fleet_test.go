@@ -150,6 +150,14 @@ func (f *fleet) eventually(what string, ask func() error) {
 	}
 }
 
+// asks has a robot ask for what is new, and then for a file.
+func (f *fleet) asks(robot *metadata.Client, file update.File) error {
+	if err := robot.Renew(f.Context()); err != nil {
+		return err
+	}
+	return robot.Vouch(file)
+}
+
 func code(err error) tuf.Code {
 	var r *tuf.Refused
 	if errors.As(err, &r) {
@@ -167,17 +175,14 @@ func TestAgainstTheRealServer(t *testing.T) {
 	late := time.Duration(0)
 	now := func() time.Time { return time.Now().Add(late) }
 	robot := f.robot("state", now)
-	if err := robot.Vouch(t.Context(), old); err != nil {
+	if err := f.asks(robot, old); err != nil {
 		t.Fatal(err)
 	}
 	fresh := f.publish("0.2.1")
-	f.eventually("0.2.1 is listed", func() error { return errors.Join(robot.Renew(t.Context()), robot.Vouch(t.Context(), fresh)) })
+	f.eventually("0.2.1 is listed", func() error { return f.asks(robot, fresh) })
 	f.do("ota-fleet", "withdraw", "--data", f.file("data"), "--reason", "bad", "standard-0.2.0")
 	f.eventually("0.2.0 is withdrawn", func() error {
-		if err := robot.Renew(t.Context()); err != nil {
-			return err
-		}
-		if err := robot.Vouch(t.Context(), old); code(err) != tuf.Withdrawn {
+		if err := f.asks(robot, old); code(err) != tuf.Withdrawn {
 			return errors.Join(errors.New("it is not"), err)
 		}
 		return nil
@@ -185,19 +190,19 @@ func TestAgainstTheRealServer(t *testing.T) {
 	// Another robot takes up where this one ends; a day and a bit pass.
 	robot = f.robot("state", now)
 	late = 25 * time.Hour
-	if err := robot.Vouch(t.Context(), fresh); code(err) != tuf.Expired || !strings.Contains(err.Error(), "freeze attack") {
+	if err := f.asks(robot, fresh); code(err) != tuf.Expired || !strings.Contains(err.Error(), "freeze attack") {
 		t.Errorf("a day later: %v", err)
 	}
 	late = 0
-	if err := robot.Vouch(t.Context(), fresh); err != nil {
+	if err := f.asks(robot, fresh); err != nil {
 		t.Error(err)
 	}
 	f.rotate(robot)
-	if err := robot.Vouch(t.Context(), fresh); err != nil || robot.Report().Documents[tuf.RoleRoot].Version != 2 {
+	if err := f.asks(robot, fresh); err != nil || robot.Report().Documents[tuf.RoleRoot].Version != 2 {
 		t.Errorf("after the rotation: %v, %+v", err, robot.Report())
 	}
 	// A robot that is new gets there as well.
-	if err := f.robot("new", now).Vouch(t.Context(), fresh); err != nil {
+	if err := f.asks(f.robot("new", now), fresh); err != nil {
 		t.Error(err)
 	}
 }

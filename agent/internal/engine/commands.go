@@ -11,14 +11,23 @@ import (
 )
 
 // Trigger asks for an update and returns the id of its job at once.
-// *update.BusyError names the job that stands in the way.
+// *update.BusyError names the job that stands in the way, and a *StormError says
+// that too many were asked for.
 func (e *Engine) Trigger(ctx context.Context, r update.Request) (string, error) {
 	r = r.Normalized()
 	if err := r.Validate(); err != nil {
 		return "", err
 	}
-	id := newJobID(time.Now())
-	return id, e.ask(ctx, update.Trigger{ID: id, Request: r})
+	now := time.Now()
+	back, err := e.storm.admit(r.Origin, e.cfg.Burst, now)
+	if err != nil {
+		return "", err
+	}
+	id := newJobID(now)
+	if err = e.ask(ctx, update.Trigger{ID: id, Request: r}); err != nil {
+		back()
+	}
+	return id, err
 }
 
 // Cancel gives up the job that goes on, as long as it has not switched slots.

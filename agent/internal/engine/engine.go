@@ -41,6 +41,8 @@ type Config struct {
 	StandWithin time.Duration
 	// Baud of the flash, for estimates.
 	Baud int
+	// Burst is how many jobs ROS and the broker may begin in a short time; 0: 30.
+	Burst int
 }
 
 // Ports are the engine's ways to the outside.
@@ -76,6 +78,7 @@ type Engine struct {
 	board      board        // what is published
 	tuning     sync.RWMutex // guards what of cfg may be changed: see tune.go
 	inhibitors inhibitors
+	storm      storm
 	baseline   baseline
 	pulse      pulse // of the effect that goes on
 	visits     visits

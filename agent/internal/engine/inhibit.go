@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/robot-platform/robot-ota/agent/internal/preflight"
 )
@@ -35,6 +37,8 @@ func (e *Engine) Inhibit(_ context.Context, owner, reason string, lease time.Dur
 	switch {
 	case owner == "" || len(owner) > maxText || len(reason) > maxText:
 		return fmt.Errorf("%w: owner and reason have at most %d bytes, and an owner there must be", ErrInhibitor, maxText)
+	case strings.ContainsFunc(owner+reason, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }):
+		return fmt.Errorf("%w: owner and reason are printable text", ErrInhibitor)
 	case lease < 0 || lease > maxLease:
 		return fmt.Errorf("%w: a lease lasts at most %s; renew it", ErrInhibitor, maxLease)
 	}

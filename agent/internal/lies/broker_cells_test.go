@@ -208,8 +208,10 @@ func silence(s *scene, topics ...string) string {
 	if said := s.robot.command("cancel", `{"id":"none"}`); !strings.HasPrefix(said, "unknown_job: ") {
 		return said
 	}
-	if n := len(s.robot.broker.told(before)); n != 1 {
-		return fmt.Sprintf("%d events", n)
+	for _, e := range s.robot.broker.told(before) {
+		if e.Command == "x" {
+			return e.Verdict + " " + e.Code
+		}
 	}
 	return "silence"
 }

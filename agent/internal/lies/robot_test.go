@@ -49,6 +49,7 @@ type settings struct {
 	address string // of the update server, as configured; "": the server's own
 	open    bool   // other hosts may have private addresses, and the attacker's authority counts
 	hasty   bool   // nothing is tried again
+	burst   int    // jobs at once; 0: as many as the agent allows by itself
 	listed  bool   // metadata.required
 }
 
@@ -175,7 +176,7 @@ func (r *subject) start(ctx context.Context, wg *sync.WaitGroup, port string, s 
 	must(err)
 	r.core = engine.New(engine.Config{Chip: image.ESP32S3, SKU: r.cfg.Robot.SKU, Gates: r.cfg.Policy(),
 		Trial:   watch.TrialPolicy{Window: 2 * time.Second, BootTimeout: 3 * time.Second, Silence: 2 * time.Second, SelfConfirm: true},
-		Observe: watch.DefaultObservePolicy(), ObserveFor: time.Hour, Baud: 921600,
+		Observe: watch.DefaultObservePolicy(), ObserveFor: time.Hour, Baud: 921600, Burst: s.burst,
 	}, engine.Ports{
 		Source: updateserver.New(updateserver.Config{URL: server, RobotID: robotID, SKU: r.cfg.Robot.SKU, Companion: r.cfg.Robot.CompanionVersion,
 			MaxSize: int64(r.cfg.Download.MaxSize), Keyring: r.trust}, guard),

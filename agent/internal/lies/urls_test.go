@@ -20,7 +20,7 @@ import (
 func TestHostileURLs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	r := newSubject(t, w, settings{hasty: true})
+	r := newSubject(t, w, settings{hasty: true, burst: 1e6})
 	trap := newTrap(t)
 	told := 0
 	for _, u := range []string{

@@ -181,6 +181,9 @@ func (l *Link) follow(ctx context.Context, e Engine, m message) bool {
 	return true
 }
 
+// tooMany is the engine's code for a storm of triggers, whoever began it.
+const tooMany = "too_many_triggers"
+
 // act lets the engine do it.
 func act(ctx context.Context, e Commands, a action) (string, *refusal) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
@@ -200,9 +203,12 @@ func act(ctx context.Context, e Commands, a action) (string, *refusal) {
 	}
 	r := refuse(codeAgent, "%v", err)
 	var busy *update.BusyError
+	var coded interface{ Code() string }
 	switch {
 	case errors.As(err, &busy):
 		r.code, r.job = codeBusy, busy.JobID
+	case errors.As(err, &coded) && coded.Code() == tooMany:
+		r.code = codeBusy // as nothing is wrong with the command: the fleet says it again
 	case errors.Is(err, update.ErrTooLate):
 		r.code = codeTooLate
 	case errors.Is(err, update.ErrNothingToCancel), errors.Is(err, update.ErrNothingToRollBack):

@@ -24,7 +24,7 @@ func TestLineIsTheBottleneck(t *testing.T) {
 			name  string
 			spare time.Duration // beyond the time of the bytes
 			bytes uint64
-		}{{"first write", 700 * time.Millisecond, 840_000}, {"again", 250 * time.Millisecond, 11_000}} {
+		}{{"first write", 300 * time.Millisecond, 840_000}, {"again", 250 * time.Millisecond, 11_000}} {
 			chip.SetFaults(espsim.Faults{}) // counters to zero
 			start := time.Now()
 			s := connect(t, chip, esprom.Options{Ahead: esprom.Pack(img)})

@@ -8,6 +8,7 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/engine"
 	"github.com/robot-platform/robot-ota/agent/internal/httpguard"
 	"github.com/robot-platform/robot-ota/agent/internal/metadata"
+	"github.com/robot-platform/robot-ota/agent/internal/rosnode"
 	"github.com/robot-platform/robot-ota/internal/tuf"
 )
 
@@ -38,6 +39,16 @@ func (l lists) into(p *engine.Ports) {
 	if l.Client != nil {
 		p.Vouchers = l.Client
 	}
+}
+
+// onNode puts what is wrong with it into the agent's own diagnostics.
+func (l lists) onNode(c rosnode.Config) rosnode.Config {
+	if l.Client == nil {
+		return c
+	}
+	more := c.Warnings
+	c.Warnings = func() []string { return append(more(), l.Report().Warnings(time.Now())...) }
+	return c
 }
 
 // report is what there is, for the doctor.

@@ -89,7 +89,7 @@ func wire(ctx context.Context, a agent) error {
 	self.lists = signed
 	g, ctx := errgroup.WithContext(ctx)
 	if withROS {
-		node, err := rosnode.New(ring.onNode(a.nodeConfig(core, plan, board)), core, board, a.log)
+		node, err := rosnode.New(signed.onNode(ring.onNode(a.nodeConfig(core, plan, board))), core, board, a.log)
 		if err != nil {
 			return err
 		}

@@ -39,6 +39,9 @@ func (v Verified) Size() uint32 { return uint32(len(v.payload)) }
 // gives a fresh reader.
 func (v Verified) Payload() *bytes.Reader { return bytes.NewReader(v.payload) }
 
+// Copy is the payload in memory of the caller's, no more than it takes.
+func (v Verified) Copy() []byte { return append(make([]byte, 0, len(v.payload)), v.payload...) }
+
 // SHA256 is the hash of the payload, which the signature covers.
 func (v Verified) SHA256() [32]byte { return v.sum }
 

@@ -69,28 +69,21 @@ func (c *Chip) Prepare(v image.Verified) error {
 	if how == nil {
 		how = esprom.PackSmall
 	}
-	ahead, err := c.pack(v, how)
-	if err != nil {
-		return err
-	}
+	ahead := c.pack(v, how)
 	ahead.Wait()
 	c.ahead, c.sum = ahead, v.MD5()
 	return nil
 }
 
 // pack gives what was prepared, or begins with it by how.
-func (c *Chip) pack(v image.Verified, how func([]byte) *esprom.Ahead) (*esprom.Ahead, error) {
+func (c *Chip) pack(v image.Verified, how func([]byte) *esprom.Ahead) *esprom.Ahead {
 	if v.IsZero() {
-		return nil, nil
+		return nil
 	}
 	if c.ahead != nil && c.sum == v.MD5() {
-		return c.ahead, nil
+		return c.ahead
 	}
-	payload, err := io.ReadAll(v.Payload())
-	if err != nil {
-		return nil, fmt.Errorf("read the verified image: %w", err)
-	}
-	return how(payload), nil
+	return how(v.Copy())
 }
 
 // line is an open port and the way to reset what hangs on it.
@@ -113,10 +106,7 @@ func (c *Chip) line(ctx context.Context) (Port, esprom.Resetter, error) {
 // written, if one will be: where Prepare was not asked before, it is deflated
 // while the chip connects.
 func (c *Chip) Connect(ctx context.Context, ahead image.Verified) (engine.Session, error) {
-	packed, err := c.pack(ahead, esprom.Pack)
-	if err != nil {
-		return nil, err
-	}
+	packed := c.pack(ahead, esprom.Pack)
 	port, reset, err := c.line(ctx)
 	if err != nil {
 		return nil, err

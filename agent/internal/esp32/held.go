@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/md5"
 	"encoding/binary"
-	"io"
 
 	"github.com/robot-platform/robot-ota/agent/internal/esprom"
 	"github.com/robot-platform/robot-ota/firmware/flashmap"
@@ -36,11 +35,7 @@ func (s *session) Write(ctx context.Context, to flashmap.Slot, v image.Verified,
 		return err
 	}
 	if ok && s.chip.cfg.Helds != nil {
-		data, err := io.ReadAll(v.Payload())
-		if err != nil {
-			return err
-		}
-		s.wrote = &wrote{off, esprom.HeldOf(data)}
+		s.wrote = &wrote{off, esprom.HeldOf(v.Copy())}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package esprom
 import (
 	"bytes"
 	"compress/flate"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -175,7 +176,8 @@ func (c progressChart) beforeWrite(start, w int) int {
 
 // Ahead is content that is deflated before it is needed; see Pack.
 type Ahead struct {
-	data   []byte
+	sum    [sha256.Size]byte // of the content, which is not kept
+	size   int
 	done   chan struct{}
 	stream *stream
 	err    error
@@ -194,9 +196,10 @@ func packAhead(data []byte, small bool) *Ahead {
 	if len(data) == 0 {
 		return nil
 	}
-	a := &Ahead{data: data, done: make(chan struct{})}
+	a := &Ahead{size: len(data), done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
+		a.sum = sha256.Sum256(data)
 		a.stream, a.err = pack(data, small)
 	}()
 	return a
@@ -211,9 +214,12 @@ func (a *Ahead) Wait() {
 
 // of returns the stream of data, if that is what was packed ahead.
 func (a *Ahead) of(data []byte) (*stream, error) {
-	if a == nil || !bytes.Equal(a.data, data) {
+	if a == nil || a.size != len(data) {
 		return pack(data, false)
 	}
 	<-a.done
+	if a.sum != sha256.Sum256(data) {
+		return pack(data, false)
+	}
 	return a.stream, a.err
 }

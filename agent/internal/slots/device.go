@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/md5"
 	"fmt"
-	"io"
 
 	"github.com/robot-platform/robot-ota/firmware/flashmap"
 	"github.com/robot-platform/robot-ota/firmware/image"
@@ -64,10 +63,6 @@ func (d *Device) Write(ctx context.Context, to flashmap.Slot, v image.Verified, 
 	if err := d.fits(p, v); err != nil {
 		return err
 	}
-	data, err := io.ReadAll(v.Payload())
-	if err != nil {
-		return fmt.Errorf("read verified image: %w", err)
-	}
 	delete(d.attested, to)
 	delete(d.wrote, to)
 	delete(d.apps, to)
@@ -76,7 +71,7 @@ func (d *Device) Write(ctx context.Context, to flashmap.Slot, v image.Verified, 
 			progress(int64(done), int64(total))
 		}
 	}
-	sum, err := d.write(ctx, view, p, 0, data, []flashmap.Slot{view.Boots, view.Chosen}, tell)
+	sum, err := d.write(ctx, view, p, 0, v.Copy(), []flashmap.Slot{view.Boots, view.Chosen}, tell)
 	if err != nil {
 		return err
 	}

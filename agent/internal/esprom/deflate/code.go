@@ -84,7 +84,7 @@ func lengths(count []int, most int) []uint8 {
 		symbol      int
 	}
 	out := make([]uint8, len(count))
-	var nodes []node
+	nodes := make([]node, 0, 2*len(count))
 	for s, n := range count {
 		if n > 0 {
 			nodes = append(nodes, node{n, -1, -1, s})

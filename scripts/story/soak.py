@@ -229,8 +229,8 @@ def report(seconds, seed, failures):
     """A line for make proof."""
     if name := os.environ.get("ROBOT_OTA_PROOF_REPORT"):
         with pathlib.Path(name).open("a") as f:
-            f.write(json.dumps({"part": "soak of the real program", "points": round(seconds / 60), "failures": failures,
-                                "seeds": str(seed)}) + "\n")
+            f.write(json.dumps({"part": f"the real program, {round(seconds / 60)} min", "hours": round(seconds / 3600),
+                                "failures": failures, "seeds": str(seed)}) + "\n")
 
 
 def main(text):

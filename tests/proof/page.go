@@ -22,6 +22,7 @@ type part struct {
 	Failures   int    `json:"failures"`             // of both
 	Accepted   *int   `json:"accepted,omitempty"`   // of lies; a part that has it told lies
 	Executions *int   `json:"executions,omitempty"` // of fuzz targets
+	Hours      *int   `json:"hours,omitempty"`      // of a soak; a part that has it was soaked, and has no points
 	New        int    `json:"new,omitempty"`        // runs that ended with the new firmware
 	Old        int    `json:"old,omitempty"`        // with the old one
 	Seeds      string `json:"seeds,omitempty"`
@@ -68,7 +69,7 @@ var errNoPart = errors.New(`want {"part": …, "points": …, "failures": …}`)
 func (p *part) add(q part) {
 	p.Points, p.Of, p.Second, p.Failures = p.Points+q.Points, p.Of+q.Of, p.Second+q.Second, p.Failures+q.Failures
 	p.New, p.Old = p.New+q.New, p.Old+q.Old
-	p.Accepted, p.Executions = sum(p.Accepted, q.Accepted), sum(p.Executions, q.Executions)
+	p.Accepted, p.Executions, p.Hours = sum(p.Accepted, q.Accepted), sum(p.Executions, q.Executions), sum(p.Hours, q.Hours)
 	if q.Seeds != "" && !slices.Contains(strings.Split(p.Seeds, ", "), q.Seeds) {
 		p.Seeds = strings.TrimPrefix(p.Seeds+", "+q.Seeds, ", ")
 	}
@@ -97,10 +98,10 @@ var bugs string
 // view is what the page is made of.
 type view struct {
 	facts
-	Cuts, Lies, Fuzz []part
-	Total, LiesTotal part
-	Executions       int
-	Bugs             string
+	Cuts, Lies, Fuzz, Soaks []part
+	Total, LiesTotal        part
+	Executions              int
+	Bugs                    string
 }
 
 func render(parts []part, f facts) (string, error) {
@@ -113,6 +114,8 @@ func render(parts []part, f facts) (string, error) {
 		case p.Executions != nil:
 			v.Fuzz = append(v.Fuzz, p)
 			v.Executions += *p.Executions
+		case p.Hours != nil:
+			v.Soaks = append(v.Soaks, p)
 		default:
 			if p.Of == 0 {
 				p.Of = p.Points

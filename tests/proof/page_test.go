@@ -12,6 +12,7 @@ const report = `{"part":"cut flash","points":900,"of":1000,"second":100,"failure
 {"part":"every bit of an image","points":524288,"accepted":0,"failures":0}
 {"part":"the server","points":12,"accepted":1,"failures":1}
 {"part":"fuzz","points":0,"executions":1234567,"failures":0}
+{"part":"one life","hours":96,"failures":0,"seeds":"1-4"}
 `
 
 func TestPage(t *testing.T) {
@@ -31,6 +32,7 @@ func TestPage(t *testing.T) {
 		"**524,300 lies told, 1 accepted.** **1,234,567 executions of fuzz targets.**",
 		"| the server | 12 | 1 | 1 |",
 		"| fuzz | 1,234,567 | 0 |",
+		"## Noise", "| one life | 96 | 0 | 1-4 |",
 		"TestAStopWhileNoAgentLived",
 	} {
 		if !strings.Contains(got, want) {
@@ -49,7 +51,7 @@ func TestPageOfCutsAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := render(parts, facts{Commit: "abc123", Date: "2026-03-01"})
-	if err != nil || strings.Contains(got, "## Lies") || strings.Contains(got, "## Fuzzing") || strings.Contains(got, "gave the cut machine") {
+	if err != nil || strings.Contains(got, "## Lies") || strings.Contains(got, "## Fuzzing") || strings.Contains(got, "## Noise") || strings.Contains(got, "gave the cut machine") {
 		t.Errorf("%v:\n%s", err, got)
 	}
 }

@@ -46,7 +46,7 @@ func TestSoak(t *testing.T) {
 			failed++
 		}
 	}
-	report(t, map[string]any{"part": fmt.Sprintf("soak %d h fake time, %s", *soakHours, clocks), "points": *soakHours * int(n), "failures": failed,
+	report(t, map[string]any{"part": fmt.Sprintf("one life of %d h in fake time, %s", *soakHours, clocks), "hours": *soakHours * int(n), "failures": failed,
 		"seeds": fmt.Sprintf("%d-%d", first, first+n-1)})
 }
 

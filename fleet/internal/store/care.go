@@ -60,7 +60,7 @@ func (s *Store) Check(ctx context.Context) (Checked, error) {
 		}
 	}
 	c.Artifacts = len(named)
-	if err := s.checkPatches(ctx, &c, named, fault); err != nil {
+	if err := errors.Join(s.checkPatches(ctx, &c, named, fault), s.checkMetadata(ctx, fault)); err != nil {
 		return Checked{}, err
 	}
 	files, err := os.ReadDir(filepath.Join(s.dir, "artifacts"))

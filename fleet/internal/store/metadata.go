@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+
+	"github.com/robot-platform/robot-ota/internal/tuf"
 )
 
 // Metadata is a document of release metadata as it is served. What it says is
@@ -63,4 +65,31 @@ func (tx *Tx) AddMetadata(ctx context.Context, m Metadata) error {
 	}
 	return exec(ctx, tx.q, `DELETE FROM metadata WHERE role = $1 AND role <> 'root' AND version NOT IN (
 		SELECT version FROM metadata WHERE role = $1 ORDER BY version DESC LIMIT $2)`, m.Role, keptMetadata)
+}
+
+// checkMetadata reads all documents, and sees that no root is missing of those
+// that robots take one after the other.
+func (s *Store) checkMetadata(ctx context.Context, fault func(string, ...any)) error {
+	documents, err := all(ctx, s.q, scanMetadata, `SELECT role, version, document FROM metadata ORDER BY role, version`)
+	if err != nil {
+		return fmt.Errorf("store: check: %w", err)
+	}
+	roots := int64(0)
+	for _, m := range documents {
+		d, err := tuf.Describe(m.Document)
+		if err == nil && (string(d.Role) != m.Role || d.Version != m.Version) {
+			err = fmt.Errorf("it is %s %d", d.Role, d.Version)
+		}
+		if err != nil {
+			fault("release metadata %d.%s: %v", m.Version, m.Role, err)
+		}
+		if m.Role != string(tuf.RoleRoot) {
+			continue
+		}
+		if m.Version != roots+1 && roots > 0 {
+			fault("release metadata: root %d is missing, without which robots that have an older one get no further", roots+1)
+		}
+		roots = m.Version
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/robot-platform/robot-ota/fleet/internal/store"
@@ -32,6 +33,9 @@ func TestMetadata(t *testing.T) {
 		}
 		if err := add("mirrors", 1); err == nil {
 			t.Error("a role that there is not")
+		}
+		if c, err := s.Check(t.Context()); err != nil || len(c.Faults) != 20+16+19 || !strings.Contains(strings.Join(c.Faults, " "), "root 191 is missing") {
+			t.Errorf("%+v, %v", c, err)
 		}
 		m, err := s.NewestMetadata(t.Context(), "snapshot")
 		if err != nil || m.Version != 200 || string(m.Document) != "snapshot 200" {

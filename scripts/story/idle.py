@@ -1,4 +1,4 @@
-"""make idle: what the agent takes at rest and during an update, and how soon it answers, beside nodes of rclgo alone."""
+"""make idle: what the agent takes at rest and in an update, and how soon it answers, beside nodes of rclgo alone."""
 
 import contextlib
 import os
@@ -75,9 +75,8 @@ def rest(stage):
     time.sleep(MEASURE)
     seconds = time.monotonic() - began
     after = {n: usage(p) for n, p in pids.items()}
-    say(f"At rest, over {seconds:.0f} s, with ROS 2 (odometry 50 Hz, diagnostics 2 Hz, battery and E-stop 1 Hz), MQTT to "
-        f"{stage.fleet.broker()},")
-    say(f"and DTLS every 30 s. Load of the machine: {' '.join(f'{x:.1f}' for x in os.getloadavg())}.")
+    say(f"At rest, over {seconds:.0f} s, with ROS 2 (odometry 50 Hz, diagnostics 2 Hz, battery and E-stop 1 Hz),")
+    say(f"MQTT to {stage.fleet.broker()}, and DTLS every 30 s. Load: {' '.join(f'{x:.1f}' for x in os.getloadavg())}.")
     say(f"  {'':36}  {'PSS':>6}  {'RSS':>6}  {'own':>6}  {'peak':>6}  {'CPU':>7}  threads  wakes/s")
     for name, what in BARE.items():
         a, b = after[name], before[name]
@@ -137,10 +136,12 @@ class Peak:
             self.own = max(self.own, (now["Private_Dirty"] + now["Private_Clean"]) / 1024)
 
     def __enter__(self):
+        """Begins."""
         self.thread.start()
         return self
 
     def __exit__(self, *_):
+        """Ends."""
         self.over.set()
         self.thread.join()
 
@@ -158,8 +159,8 @@ def updates(stage):
         after = usage(pid)
         cpu = after["user"] + after["system"] - before["user"] - before["system"]
         say(f"  {f'update with {size / 1024:.0f} KiB':36}  at most {peak.pss:.1f} MiB PSS, {peak.own:.1f} own "
-            f"(before: {before['pss']:.1f}, {before['private']:.1f}; after: {after['pss']:.1f}, {after['private']:.1f}), "
-            f"{cpu:.2f} s CPU")
+            f"(before: {before['pss']:.1f}, {before['private']:.1f}; after: {after['pss']:.1f}, "
+            f"{after['private']:.1f}), {cpu:.2f} s CPU")
 
 
 def answers(stage):
@@ -176,8 +177,8 @@ def answers(stage):
     finally:
         server.close()
     middle, late = latency.spread(others)
-    say(f"  {'/ota/trigger to the GET of the image':36}  p50 {middle:.1f} ms, p99 {late:.1f} ms; the first, with its TLS "
-        f"handshake, {1000 * first:.1f} ms")
+    say(f"  {'/ota/trigger to the GET of the image':36}  p50 {middle:.1f} ms, p99 {late:.1f} ms; "
+        f"the first, with its TLS handshake, {1000 * first:.1f} ms")
     say(f"  {'of which, a small file made durable':36}  {1000 * latency.durable(stage.folder):.1f} ms, twice")
 
 

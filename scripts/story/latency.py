@@ -4,7 +4,6 @@ import contextlib
 import http.server
 import os
 import ssl
-import subprocess
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from std_srvs.srv import Trigger
 
 CALLS = 500
 DOWNLOADS = 30
+ENDED = ("idle", "failed", "observing")
 
 
 def spread(seconds):
@@ -134,7 +134,7 @@ def downloads(client, server):
     cancel = client.node.create_client(Trigger, "/ota/cancel")
     for n in range(DOWNLOADS):
         server.asked.clear()
-        client.spin_until(lambda: client.status and client.status.state in ("idle", "failed", "observing"), 30, "the end of the last job")
+        client.spin_until(lambda: client.status and client.status.state in ENDED, 30, "the end of the last job")
         began = time.monotonic()
         answer, _ = call(client, client.service,
                          OtaTrigger.Request(url=f"https://localhost:{server.port}/v1/artifacts/{n:064x}"))

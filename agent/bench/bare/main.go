@@ -39,7 +39,7 @@ func run(ctx context.Context) (err error) {
 	if _, err := ros.NewNode("bare", ""); err != nil {
 		return err
 	}
-	fmt.Println("ready")
+	fmt.Fprintln(os.Stdout, "ready")
 	if err := ros.Spin(ctx); ctx.Err() == nil {
 		return err
 	}

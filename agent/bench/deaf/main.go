@@ -51,7 +51,7 @@ func run(ctx context.Context) (err error) {
 	if err := listen(node); err != nil {
 		return err
 	}
-	fmt.Println("ready")
+	fmt.Fprintln(os.Stdout, "ready")
 	<-ctx.Done() // to wait for the messages would be to take them
 	return nil
 }

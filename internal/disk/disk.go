@@ -138,8 +138,11 @@ func (d Disk) mkdirAll(dir string, perm fs.FileMode) error {
 	case err == nil:
 		// Its maker may have been killed before it could do this. If not, it
 		// was there before, maybe on a file system that knows no syncing.
-		_ = d.SyncDir(above)
-		return nil
+		err := d.SyncDir(above)
+		if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrPermission) {
+			return nil
+		}
+		return err
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}

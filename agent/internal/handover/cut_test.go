@@ -28,7 +28,7 @@ func TestCutsOfTheMarker(t *testing.T) {
 			if err := writeMarker(d, path, mark{Unit: "micro-ros-agent.service"}); err != nil {
 				return known, err
 			}
-			known.must, found = true, true // the owner is stopped, and started again
+			known.must = true // the owner is stopped, and started again
 			if err := removeMarker(d, path); err != nil {
 				known.must = false
 				return known, err

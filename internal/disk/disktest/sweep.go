@@ -15,13 +15,17 @@ import (
 
 // What is tried, and told, is said by the environment.
 const (
-	// FullEnv, set to "full": all second cuts, and more seeds.
+	// FullEnv, set to "full": more seeds, and many more second cuts.
 	FullEnv = "ROBOT_OTA_PROOF"
 	// ReportEnv names a file that a line of JSON is appended to.
 	ReportEnv = "ROBOT_OTA_PROOF_REPORT"
 	// PointEnv names the one point to be tried again.
 	PointEnv = "ROBOT_OTA_PROOF_POINT"
 )
+
+// fullSecond is about how many second points a full run tries of a part, beside
+// those after a kill.
+const fullSecond = 50_000
 
 // A Life is what a program does with a disk from its start until it ends or
 // dies. It gets what is known of the lives before, and gives what is known
@@ -48,13 +52,14 @@ func Sweep[S any](t testing.TB, part string, start S, live Life[S]) Report {
 	s.report = Report{Part: part, Seeds: "0-1"}
 	s.seeds = 2
 	if s.full {
-		s.report.Seeds, s.seeds = "0-15", 16
+		s.report.Seeds, s.seeds = "0-7", 8
 	}
 	whole := New()
 	if _, err := live(whole.Disk(), start); err != nil {
 		t.Fatalf("undisturbed: %v", err)
 	}
 	ops := whole.Ops()
+	s.share = min(1, fullSecond/float64(len(ops)*len(ops)*len(s.ends())*(1+len(faults(1)))*(len(Fates())+len(faults(1)))))
 	for n := 1; n <= len(ops)+1; n++ { // the last: a cut when all is done
 		s.first(n, start)
 		for _, f := range faults(n) {
@@ -62,7 +67,7 @@ func Sweep[S any](t testing.TB, part string, start S, live Life[S]) Report {
 		}
 	}
 	t.Logf("%s: %d operations, %d points, %d second ones, %d failures", part, len(ops), s.report.Points, s.report.Second, s.report.Failures)
-	if err := s.report.write(); err != nil {
+	if err := s.report.Write(); err != nil {
 		t.Error(err)
 	}
 	return s.report
@@ -75,6 +80,7 @@ type sweep[S any] struct {
 	only   string // the one point that is tried; "": all
 	rng    *rand.Rand
 	seeds  uint64
+	share  float64 // of the second cuts that a full run makes
 	report Report
 }
 
@@ -157,7 +163,10 @@ func (s *sweep[S]) follow(name string, m *Model, known S, n int) {
 		}
 		s.report.Points++
 		ops := s.last(name, m, e, known)
-		for _, k := range s.some(ops, n, e) {
+		for k := 1; k <= ops; k++ {
+			if !s.draw(n, ops, e) {
+				continue
+			}
 			s.again(fmt.Sprintf("%s/%d", name, k), m.After(e.fate, e.seed), known, k, Fault{})
 			for _, f := range faults(k) {
 				if s.all() {
@@ -168,24 +177,23 @@ func (s *sweep[S]) follow(name string, m *Model, known S, n int) {
 	}
 }
 
-// all says whether nothing is left out.
+// all says whether a point is to be tried with all that comes after it.
 func (s *sweep[S]) all() bool { return s.full || s.only != "" }
 
-// some are the operations of ops at which a second cut is made. A short run
-// makes all of them after a kill, which leaves to the next life what is not
-// safe; else one, by chance, and after a fault none.
-func (s *sweep[S]) some(ops, n int, e end) []int {
-	var some []int
-	for k := 1; k <= ops; k++ {
-		some = append(some, k)
+// draw says whether a second cut is made at one of ops operations, after a
+// first one at n and that end. A short run makes all after a kill, which leaves
+// to the next life what is not safe; else one of them on average, and after a
+// fault none. A full one makes as many of all as s.share says.
+func (s *sweep[S]) draw(n, ops int, e end) bool {
+	switch {
+	case s.only != "" || e.fate == Kept && n > 0:
+		return true
+	case s.full:
+		return s.rng.Float64() < s.share
+	case n == 0 && e.fate != Kept:
+		return false
 	}
-	if s.all() || e.fate == Kept && n > 0 || ops == 0 {
-		return some
-	}
-	if n == 0 && e.fate != Kept {
-		return nil
-	}
-	return some[s.rng.IntN(ops):][:1]
+	return s.rng.IntN(ops) == 0
 }
 
 // again disturbs the life after the first, on its disk m.
@@ -202,7 +210,11 @@ func (s *sweep[S]) again(name string, m *Model, known S, cut int, f Fault) {
 		return
 	}
 	ends := s.ends()[:len(Fates())]
-	if !s.all() {
+	switch {
+	case s.only != "":
+	case cut == 0:
+		ends = ends[s.rng.IntN(len(ends)):][:1]
+	case !s.full:
 		ends = []end{{fate: Lost}, ends[s.rng.IntN(len(ends))]}[s.rng.IntN(2):]
 	}
 	for _, e := range ends {
@@ -251,8 +263,8 @@ func (s *sweep[S]) wrong(name string, m *Model, err error) {
 	s.t.Errorf("%s: point %s: %v\nthe last life but this one did%s\nagain: %s='%s' go test -run '^%s$' .", s.report.Part, name, err, did.String(), PointEnv, name, s.t.Name())
 }
 
-// write appends the report where it is wanted.
-func (r Report) write() error {
+// Write appends the report to the file that ReportEnv names; "": to none.
+func (r Report) Write() error {
 	path := os.Getenv(ReportEnv)
 	if path == "" {
 		return nil

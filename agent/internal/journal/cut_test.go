@@ -20,6 +20,7 @@ import (
 type acknowledged struct {
 	memory, baseline, speed span
 	ended, maybe            []string
+	litter                  map[string]int // how often a file was seen that is of no use
 }
 
 // span is from what is promised to what was begun.
@@ -75,13 +76,7 @@ func life(d disk.Disk, known acknowledged) (acknowledged, error) {
 	if err != nil {
 		return known, err
 	}
-	entries, err := d.ReadDir("/var/state")
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") {
-			err = fmt.Errorf("%s is left for ever", e.Name())
-		}
-	}
-	if err != nil {
+	if err := known.clean(d); err != nil {
 		return known, err
 	}
 	m, err := j.Load()
@@ -110,6 +105,26 @@ func life(d disk.Disk, known acknowledged) (acknowledged, error) {
 		err = known.speed.do(func(n int) error { return j.KeepSpeed(n, time.Unix(int64(n), 0)) })
 	}
 	return known, err
+}
+
+// clean looks whether what was half written goes, at the latest when nothing is
+// in the way.
+func (a *acknowledged) clean(d disk.Disk) error {
+	entries, err := d.ReadDir("/var/state")
+	if err != nil {
+		return err
+	}
+	seen := make(map[string]int)
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		if seen[e.Name()] = a.litter[e.Name()] + 1; seen[e.Name()] == 3 {
+			return fmt.Errorf("%s is left for ever", e.Name())
+		}
+	}
+	a.litter = seen
+	return nil
 }
 
 // job saves a memory, and one by which the job has ended, and settles it.

@@ -89,10 +89,15 @@ func openOutbox(d disk.Disk, path string) (*outbox, error) {
 	o.wake()
 	if unkept := o.compact(); unkept != nil {
 		o.part()
+		for i := range o.events { // a killed agent may have left them in memory alone
+			o.events[i].ID = o.id(o.events[i].Seq)
+		}
 		err = errors.Join(err, unkept)
 	}
 	return o, err
 }
+
+func (o *outbox) id(seq uint64) string { return fmt.Sprintf("%s-%d", o.epoch, seq) }
 
 // part gives what cannot be kept an epoch of its own: the next start will not
 // know that it was counted, and count the same.
@@ -169,7 +174,7 @@ func (o *outbox) add(e Event) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	e.Seq = o.next
-	e.ID = fmt.Sprintf("%s-%d", o.epoch, e.Seq)
+	e.ID = o.id(e.Seq)
 	o.take(e)
 	o.wake()
 	err := o.write(line{Event: &e}, true)
@@ -179,7 +184,7 @@ func (o *outbox) add(e Event) error {
 	}
 	o.part()
 	if i := slices.IndexFunc(o.events, func(b Event) bool { return b.Seq == e.Seq }); i >= 0 {
-		o.events[i].ID = fmt.Sprintf("%s-%d", o.epoch, e.Seq)
+		o.events[i].ID = o.id(e.Seq)
 	}
 	return err
 }

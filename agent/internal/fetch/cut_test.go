@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -87,6 +88,32 @@ func TestCuts(t *testing.T) {
 	}
 }
 
+// noting is a disk that notes whether it failed where that is not told, as a new
+// beginning is as good.
+type noting struct {
+	disk.Layer
+	failed *bool
+}
+
+func (n noting) OpenFile(path string, flag int, perm fs.FileMode) (disk.File, error) {
+	f, err := n.Layer.OpenFile(path, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	return notingFile{f, n.failed}, nil
+}
+
+type notingFile struct {
+	disk.File
+	failed *bool
+}
+
+func (f notingFile) Truncate(size int64) error {
+	err := f.File.Truncate(size)
+	*f.failed = *f.failed || err != nil
+	return err
+}
+
 // fetching is a life that is to have an image.
 type fetching struct {
 	known got
@@ -99,8 +126,8 @@ const images = "/state/images"
 func (l *fetching) run(ctx context.Context, keys func() image.Keyring, i int) error {
 	o := Offer{URL: fmt.Sprint("https://server/", i), SHA256: hashOf(l.files[i])}
 	var done int64
-	web := &pieces{file: l.files[i]}
-	c, err := New(Config{Dir: images, Disk: l.disk, Keys: keys, Keep: 1, OnRetry: func(error, time.Duration) {
+	web, failed := &pieces{file: l.files[i]}, false
+	c, err := New(Config{Dir: images, Disk: disk.On(noting{l.disk, &failed}), Keys: keys, Keep: 1, OnRetry: func(error, time.Duration) {
 		l.known.image, l.known.held = i, done // it has been synced
 	}}, web, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -113,7 +140,7 @@ func (l *fetching) run(ctx context.Context, keys func() image.Keyring, i int) er
 	before := l.known
 	sum, _, err := c.Download(ctx, o, func(n, _ int64) { done = n })
 	if len(web.from) > 0 {
-		if before.image == i && int64(web.from[0]) < before.held {
+		if before.image == i && int64(web.from[0]) < before.held && !failed {
 			return fmt.Errorf("%d bytes were promised to be kept, and it went on at %d", before.held, web.from[0])
 		}
 		if l.known.image != i { // what was left of others is gone

@@ -154,10 +154,11 @@ func (p *partial) finish() error {
 	if err := p.store.disk.Rename(path, p.store.path(p.digest()+unverifiedEnd)); err != nil {
 		return fmt.Errorf("keep the download: %w", err)
 	}
-	if err := p.store.disk.Remove(p.store.path(p.key + metaEnd)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := p.store.disk.SyncDir(p.store.dir); err != nil {
 		return fmt.Errorf("keep the download: %w", err)
 	}
-	if err := p.store.disk.SyncDir(p.store.dir); err != nil {
+	// Only now: without its record what a power cut brings back is of no use.
+	if err := p.store.disk.Remove(p.store.path(p.key + metaEnd)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("keep the download: %w", err)
 	}
 	return nil

@@ -51,7 +51,7 @@ func layers() []layer {
 		{name: "adapter", paths: []string{"agent/internal/..."},
 			except: []string{"agent/internal/rosnode/...", "agent/internal/engine",
 				"agent/internal/update", "agent/internal/preflight", "agent/internal/watch", "agent/internal/robot",
-				"agent/internal/esp32", "agent/internal/httpguard", "agent/internal/doctor/...", "agent/internal/daytest", "agent/internal/lies", "agent/internal/cuttest"},
+				"agent/internal/esp32", "agent/internal/httpguard", "agent/internal/doctor/...", "agent/internal/daytest", "agent/internal/lies", "agent/internal/cuttest", "agent/internal/killtest"},
 			may: append([]string{"shared", "transport"}, core...)},
 		// The one guarded way out to servers, below the adapters that use it.
 		{name: "transport", paths: []string{"agent/internal/httpguard"}, may: []string{"firmware", "shared"}},
@@ -74,7 +74,7 @@ func layers() []layer {
 				"simulator's ros adapter", "simulated robots", "command"}},
 		// What the agent's memory and CPU are held against: nodes of rclgo alone.
 		{name: "bare nodes", paths: []string{"agent/bench/bare", "agent/bench/deaf"}, may: []string{"bindings"}, cgo: true},
-		{name: "project", paths: []string{"tests/...", "agent/internal/daytest", "agent/internal/lies", "agent/internal/cuttest"}},
+		{name: "project", paths: []string{"tests/...", "agent/internal/daytest", "agent/internal/lies", "agent/internal/cuttest", "agent/internal/killtest"}},
 	}
 }
 

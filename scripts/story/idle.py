@@ -179,7 +179,7 @@ def answers(stage):
     middle, late = latency.spread(others)
     say(f"  {'/ota/trigger to the GET of the image':36}  p50 {middle:.1f} ms, p99 {late:.1f} ms; "
         f"the first, with its TLS handshake, {1000 * first:.1f} ms")
-    say(f"  {'a small file made durable':36}  {1000 * latency.durable(stage.folder):.1f} ms, which it is twice on that way")
+    say(f"  {'a small file made durable':36}  {1000 * latency.durable(stage.folder):.1f} ms, done twice on that way")
 
 
 def sizes():

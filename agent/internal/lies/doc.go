@@ -20,7 +20,16 @@
 //	table_test.go    what a cell is, and that none is missing
 //	*_cells_test.go  the cells of one attacker each; that with the online key meets
 //	                 a robot that requires release metadata
-//	bits_test.go     every bit of a signed image
+//	story_test.go    what a broker may do, and nothing more
+//
+// Beside the table stand peers that keep to no rules at all:
+//
+//	bits_test.go       every bit of a signed image
+//	http_test.go       raw answers through a good TLS connection
+//	urls_test.go       URLs that lead where the robot may not go, and DNS that changes its mind
+//	rawbroker_test.go  brokers, an hour of fake time with each
+//	chips_test.go      chips that lie to the loader's protocol
+//	ros_test.go        nonsense in the robot's name, and storms
 //
 // With ROBOT_OTA_PROOF_REPORT set to a file, each part appends a line of JSON to
 // it: what was told, and how much of it was taken. ROBOT_OTA_PROOF=full flips all

@@ -103,6 +103,9 @@ func (e *Engine) check(ctx context.Context, m update.Memory, out emit) error {
 		out(update.Resolved{Offer: o})
 		return nil
 	}
+	if err := e.hearFirst(ctx); err != nil {
+		return err
+	}
 	o, found, err := e.offered(ctx, r)
 	switch {
 	case err != nil:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/robot-platform/robot-ota/agent/internal/robot"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 )
 
@@ -23,6 +24,22 @@ func (e *Engine) question(ctx context.Context) (update.Offer, bool, error) {
 		return update.Offer{}, false, err
 	}
 	return o, found, nil
+}
+
+// firstWord is how long the robot's firmware is given to speak: an agent that has
+// just begun has not heard it yet, and its diagnostics come once a second or so.
+const firstWord = 5 * time.Second
+
+// hearFirst waits for the firmware's first word, for a while; it may not have come
+// then.
+func (e *Engine) hearFirst(ctx context.Context) error {
+	bound, cancel := context.WithTimeout(ctx, firstWord)
+	defer cancel()
+	err := e.look(bound, func(f robot.Facts, _ time.Time) bool { return f.Firmware.Heard() })
+	if ctx.Err() != nil {
+		return err
+	}
+	return nil
 }
 
 // vouched refuses what the fleet's owner does not stand for, as far as an offer

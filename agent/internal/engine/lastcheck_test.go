@@ -58,7 +58,7 @@ func TestACheckBeforeTheFirmwareHasSpoken(t *testing.T) {
 		if _, err := e.Trigger(t.Context(), update.Request{Origin: update.FromSchedule}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(10 * time.Second)
 		if c := e.LastCheck(); c.Err == "" || c.Origin != update.FromSchedule {
 			t.Errorf("%+v", c)
 		}
@@ -66,4 +66,31 @@ func TestACheckBeforeTheFirmwareHasSpoken(t *testing.T) {
 			t.Error("the server was asked")
 		}
 	})
+}
+
+// An agent that has just begun waits for the firmware's first word, and no longer
+// than that takes.
+func TestACheckRightAfterTheStart(t *testing.T) {
+	for after, asked := range map[time.Duration]bool{4 * time.Second: true, 6 * time.Second: false} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			e, kill := r.engine(t.Context())
+			defer kill()
+			began := time.Now()
+			if _, err := e.Trigger(t.Context(), update.Request{Origin: update.FromROS}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(after)
+			for _, o := range r.words() {
+				r.board.Post(o)
+			}
+			time.Sleep(time.Second)
+			if r.did("check") != asked {
+				t.Errorf("the firmware spoke after %s, and the server was asked: %v", after, !asked)
+			}
+			if s := e.Status(); (s.State == update.Failed) == asked {
+				t.Errorf("%s after the start it is %s: %+v", time.Since(began), s.State, s.Failure)
+			}
+		})
+	}
 }

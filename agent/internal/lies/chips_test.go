@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,13 +27,12 @@ const (
 )
 
 // liar stands between the loader and the agent. What the chip says in frames is
-// handed on as change has it; nil: not at all.
+// handed on as change has it, and not at all where it gives nothing.
 type liar struct {
 	*espsim.Port
 	change func(frame []byte) [][]byte
 	babble []byte // is said whenever nothing else is, for ever
 
-	mu   sync.Mutex
 	raw  []byte // of the frame that has begun
 	in   bool
 	next []byte

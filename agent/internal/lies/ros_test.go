@@ -18,7 +18,7 @@ import (
 // absurd is something that no robot says of itself, and any DDS participant may.
 // When it was heard is the one thing that its sender has no say in.
 func absurd(rng *rand.Rand, at time.Time) robot.Observation {
-	numbers := []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, 1e308, -0.0, 80, 1.0001, math.SmallestNonzeroFloat64}
+	numbers := []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, 1e308, math.Copysign(0, -1), 80, 1.0001, math.SmallestNonzeroFloat64}
 	x := numbers[rng.IntN(len(numbers))]
 	text := []string{"", "\x00", strings.Repeat("x", 512), "\x1b[31m", "NORMAL ", "normal\n", "ＮＯＲＭＡＬ"}[rng.IntN(7)]
 	switch rng.IntN(8) {

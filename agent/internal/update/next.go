@@ -312,6 +312,11 @@ func (s *step) restarted() {
 	}
 	switch j.State {
 	case Checking:
+		if j.Request.Origin == FromSchedule { // who dies of a check is not to ask again at once
+			j.Failure = &Failure{State: j.State, Code: CodeInterrupted, Text: "the agent was restarted during the check"}
+			s.enter(Idle)
+			return
+		}
 		s.enter(Checking, DoCheck)
 	case Downloading:
 		s.enter(Downloading, DoDownload)

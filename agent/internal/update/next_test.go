@@ -134,6 +134,7 @@ func switching(t *testing.T) Memory {
 
 func TestFailuresAndRestarts(t *testing.T) {
 	fail := EffectFailed{Code: "broken", Text: "it broke"}
+	planned, _ := run(t, New(), Trigger{ID: "j1", Request: Request{Origin: FromSchedule}})
 	again := EffectFailed{Code: "broken", Text: "it broke", Retry: true}
 	held := func(m Memory) Memory { m.Held, m.Loader = true, true; return m }
 	tests := []struct {
@@ -167,6 +168,7 @@ func TestFailuresAndRestarts(t *testing.T) {
 
 		{"restart in idle", New(), Restarted{}, Idle, nil},
 		{"restart in checking", until(t, Checking), Restarted{}, Checking, []Effect{DoCheck}},
+		{"restart in a check that nobody asked for", planned, Restarted{}, Idle, nil},
 		{"restart in downloading", until(t, Downloading), Restarted{}, Downloading, []Effect{DoDownload}},
 		{"restart in verifying", until(t, Verifying), Restarted{}, Verifying, []Effect{DoVerify}},
 		{"restart in waiting", until(t, Waiting), Restarted{}, Waiting, []Effect{DoAskGates}},

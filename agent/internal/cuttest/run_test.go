@@ -149,7 +149,11 @@ func (w *world) await(l *life, start time.Time) (done bool) {
 		case <-tick.C:
 		}
 		if w.ended(l) {
-			return true
+			w.mu.Lock()
+			w.cuts = nil // nothing is to happen while the end is judged
+			w.mu.Unlock()
+			synctest.Wait()
+			return !l.dead()
 		}
 		if time.Since(start) > runTime {
 			s := l.core.Status()

@@ -109,9 +109,10 @@ func shorten(s string) string {
 	if len(s) <= maxText {
 		return s
 	}
-	cut := maxText
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
+	s = strings.ToValidUTF8(s[:maxText], "\uFFFD") // which may be longer
+	cut := min(len(s), maxText)
+	for cut > 0 && cut < len(s) && !utf8.RuneStart(s[cut]) {
 		cut--
 	}
-	return strings.ToValidUTF8(s[:cut], "\uFFFD") + " …"
+	return s[:cut] + " …"
 }

@@ -70,7 +70,7 @@ func (r *reader) value(name string, depth int) (Node, error) {
 	case string:
 		n.Value = shorten(t)
 	case json.Number:
-		n.Value = t.String()
+		n.Value = shorten(t.String())
 	case bool:
 		n.Value = map[bool]string{true: "yes", false: "no"}[t]
 	case nil:

@@ -195,6 +195,9 @@ func ParseTargets(b []byte) (*Targets, error) {
 	if err := common(RoleTargets, s.SpecVersion, s.Version, s.Expires); err != nil {
 		return nil, err
 	}
+	if s.Targets == nil {
+		return nil, refused(Malformed, "targets: it has no list of files")
+	}
 	if len(s.Targets) > MaxFiles {
 		return nil, refused(TooLarge, "targets: it lists %d files, and may list %d", len(s.Targets), MaxFiles)
 	}

@@ -30,6 +30,8 @@ func TestMalformed(t *testing.T) {
 		{"1.targets.json", `"sku": "standard"`, `"sku": "../x"`, "sku and release"},
 		{"1.targets.json", `"sku": "standard"`, `"sku": "standard", "sku": "basic"`, "twice"},
 		{"1.targets.json", `"standard-0.2.0.bin": {`, `"standard-0.2.1.bin": {`, "it is of the release"},
+		{"1.targets.json", `"expires"`, `"eXpires"`, "want expires"},
+		{"1.targets.json", `"targets": {`, `"files": {`, "no list of files"},
 		{"1.targets.json", `"length": 1400000`, `"length": 1`, "cannot be a signed image's size"},
 		{"1.targets.json", `"version": "0.2.0"`, `"version": ""`, "version"},
 		{"1.targets.json", `"targets": {`, `"targets": {"x": null, `, "null"},

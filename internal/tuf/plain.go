@@ -6,15 +6,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
 // maxDepth of objects and lists in each other: a root document has 5.
 const maxDepth = 16
 
+// fields are the names of TUF's documents (specification, 4) that are no data.
+func fields() []string {
+	return []string{"signed", "signatures", "keyid", "sig", "_type", "spec_version", "version", "expires", "consistent_snapshot", "keys", "keytype",
+		"scheme", "keyval", "public", "roles", "keyids", "threshold", "meta", "length", "hashes", "targets", "custom", "delegations"}
+}
+
 // checkJSON refuses what no document has and what readers stumble over, go-tuf
 // among them: null, a name that stands there twice (two readers would see two
-// things), numbers with a fraction, a depth without end.
+// things), a field in capitals, which encoding/json takes and others do not, numbers with a fraction, a depth without end.
 func checkJSON(b []byte) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
@@ -65,6 +72,9 @@ func checkMembers(d *json.Decoder, named bool, depth int) error {
 			}
 			if seen[name] {
 				return fmt.Errorf("it names %.60q twice", name)
+			}
+			if lower := strings.ToLower(name); lower != name && slices.Contains(fields(), lower) {
+				return fmt.Errorf("it has a field %.60q, want %s", name, lower)
 			}
 			seen[name] = true
 		}

@@ -32,12 +32,12 @@ type Faults struct {
 
 // LineFaults is what happens on one direction of the line.
 type LineFaults struct {
-	DropByte       uint64 `json:"drop_byte"`
-	GarbleByte     uint64 `json:"garble_byte"`
-	DuplicateByte  uint64 `json:"duplicate_byte"`
+	DropByte      uint64 `json:"drop_byte"`
+	GarbleByte    uint64 `json:"garble_byte"`
+	DuplicateByte uint64 `json:"duplicate_byte"`
 	// Run is how many bytes from that one on are dropped, garbled or
 	// duplicated (each by itself); 0 is 1.
-	Run uint64 `json:"run"`
+	Run            uint64 `json:"run"`
 	DropFrame      uint64 `json:"drop_frame"`
 	GarbleFrame    uint64 `json:"garble_frame"`
 	DuplicateFrame uint64 `json:"duplicate_frame"`

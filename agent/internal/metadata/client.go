@@ -17,6 +17,7 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/httpguard"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 	"github.com/robot-platform/robot-ota/internal/disk"
+	"github.com/robot-platform/robot-ota/internal/disk/twin"
 	"github.com/robot-platform/robot-ota/internal/tuf"
 )
 
@@ -46,11 +47,11 @@ const timeout = time.Minute
 // Client knows which files the fleet's owner stands for. Its methods may be
 // called from any goroutine.
 type Client struct {
-	cfg    Config
-	http   HTTP
-	folder folder
-	log    *slog.Logger
-	turn   sync.Mutex // of who asks the server
+	cfg  Config
+	http HTTP
+	file twin.File[accepted]
+	log  *slog.Logger
+	turn sync.Mutex // of who asks the server
 
 	mu       sync.Mutex
 	accepted accepted
@@ -64,11 +65,11 @@ type Client struct {
 // operator's root, is no error of New: the agent has other work than to install.
 // Then nothing is taken.
 func New(cfg Config, h HTTP, log *slog.Logger) (*Client, error) {
-	f, err := newFolder(cfg.Disk, cfg.Dir)
-	if err != nil {
+	f := newFile(cfg.Disk, cfg.Dir)
+	if err := f.Prepare(); err != nil {
 		return nil, err
 	}
-	c := &Client{cfg: cfg, http: h, folder: f, log: log}
+	c := &Client{cfg: cfg, http: h, file: f, log: log}
 	c.unusable = c.begin()
 	c.adopt(c.accepted)
 	if c.unusable != nil {
@@ -83,9 +84,9 @@ func unusable(code tuf.Code, format string, args ...any) *tuf.Refused {
 
 // begin brings together what was accepted and the operator's root.
 func (c *Client) begin() *tuf.Refused {
-	a, mended, err := c.folder.load()
+	a, mended, err := c.file.Load()
 	if err != nil {
-		paths := c.folder.copies()
+		paths := c.file.Paths()
 		return unusable(tuf.Damaged, "what was accepted before cannot be read, so nobody knows behind what not to go back (%v): look at what is on the disk, then remove %s and %s and restart the agent", err, paths[0], paths[1])
 	}
 	if mended != nil {
@@ -114,7 +115,7 @@ func (c *Client) begin() *tuf.Refused {
 		c.log.Info("the operator's root document is newer than the accepted one, and takes its place", "version", given.Signed.Version, "before", have.Signed.Version)
 		c.accepted.held.Root = c.cfg.Root
 	case given.Signed.Version == have.Signed.Version && !tuf.SameRoot(c.cfg.Root, a.held.Root):
-		paths := c.folder.copies()
+		paths := c.file.Paths()
 		return unusable(tuf.OtherFleet, "metadata.root is another version %d than the one that this robot has accepted: if the robot has changed its fleet, remove %s and %s and restart the agent", have.Signed.Version, paths[0], paths[1])
 	}
 	return nil
@@ -159,7 +160,7 @@ func (c *Client) keep(before, next accepted, all bool) error {
 		c.adopt(next)
 		return nil
 	}
-	spare, err := c.folder.save(next)
+	spare, err := c.file.Save(next)
 	if err != nil {
 		return fmt.Errorf("keep the release metadata: %w", err)
 	}

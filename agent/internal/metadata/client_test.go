@@ -257,7 +257,7 @@ func TestDamagedCopies(t *testing.T) {
 	old := s.repo.Clone()
 	s.repo.List(noon, good)
 	s.renew(s.open())
-	for _, path := range (folder{dir: s.dir}).copies() {
+	for _, path := range newFile(disk.Disk{}, s.dir).Paths() {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -276,7 +276,7 @@ func TestDamagedCopies(t *testing.T) {
 		refuses(t, path, c.Renew(t.Context()), tuf.OlderThan)
 		s.repo, old = old, s.repo
 	}
-	for _, path := range (folder{dir: s.dir}).copies() {
+	for _, path := range newFile(disk.Disk{}, s.dir).Paths() {
 		if err := os.WriteFile(path, []byte("{}"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -287,7 +287,7 @@ func TestDamagedCopies(t *testing.T) {
 	if w := c.Report().Warnings(noon); len(w) != 1 || !strings.Contains(w[0], "metadata_damaged") {
 		t.Errorf("%q", w)
 	}
-	for _, path := range (folder{dir: s.dir}).copies() {
+	for _, path := range newFile(disk.Disk{}, s.dir).Paths() {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}

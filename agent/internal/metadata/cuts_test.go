@@ -16,11 +16,11 @@ func TestCuts(t *testing.T) {
 	held := tuf.Held{Root: []byte("root"), Timestamp: []byte("timestamp")}
 	disktest.Sweep(t, "files: release metadata", uint64(0), func(d disk.Disk, acted uint64) (uint64, error) {
 		for range 3 {
-			f, err := newFolder(d, "/state")
-			if err != nil {
+			f := newFile(d, "/state")
+			if err := f.Prepare(); err != nil {
 				return acted, err
 			}
-			a, _, err := f.load()
+			a, _, err := f.Load()
 			if err != nil {
 				return acted, fmt.Errorf("what was accepted cannot be read: %w", err)
 			}
@@ -29,7 +29,7 @@ func TestCuts(t *testing.T) {
 			}
 			acted = a.number
 			next := accepted{number: a.number + 1, renewed: noon, held: held}
-			if _, err := f.save(next); err == nil {
+			if _, err := f.Save(next); err == nil {
 				acted = next.number // else it does not act on it
 			}
 		}

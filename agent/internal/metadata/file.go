@@ -1,17 +1,17 @@
 package metadata
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"time"
 
 	"github.com/robot-platform/robot-ota/firmware/strictjson"
 	"github.com/robot-platform/robot-ota/internal/disk"
+	"github.com/robot-platform/robot-ota/internal/disk/twin"
 	"github.com/robot-platform/robot-ota/internal/tuf"
 )
 
@@ -67,9 +67,6 @@ func orEmpty(b []byte) []byte {
 	return b
 }
 
-// errLater is a copy that an agent of a later version wrote.
-var errLater = errors.New("it was written by a newer agent: install that one again")
-
 func decode(b []byte) (accepted, error) {
 	var r record
 	if len(b) > maxRecord {
@@ -81,7 +78,7 @@ func decode(b []byte) (accepted, error) {
 		strictjson.Field{Name: "timestamp", Into: &r.Timestamp}, strictjson.Field{Name: "snapshot", Into: &r.Snapshot},
 		strictjson.Field{Name: "targets", Into: &r.Targets}, strictjson.Field{Name: "digest", Into: &r.Digest})
 	if r.Schema > schema {
-		return accepted{}, errLater
+		return accepted{}, twin.ErrLater
 	}
 	if err != nil {
 		return accepted{}, err
@@ -100,87 +97,10 @@ func decode(b []byte) (accepted, error) {
 	}}, nil
 }
 
-// folder is the state directory.
-type folder struct {
-	disk disk.Disk
-	dir  string
-}
-
-func (f folder) copies() []string {
-	return []string{filepath.Join(f.dir, "metadata.json"), filepath.Join(f.dir, "metadata.copy.json")}
-}
-
-// newFolder prepares the state directory. What is found in it survives a power
-// cut from then on (see disk.Disk.MkdirAll): a save that failed late may have left
-// a file that would not.
-func newFolder(d disk.Disk, dir string) (folder, error) {
-	if err := d.MkdirAll(dir, 0o700); err != nil {
-		return folder{}, fmt.Errorf("state directory: %w", err)
+// newFile is where it lies in the state directory.
+func newFile(d disk.Disk, dir string) twin.File[accepted] {
+	return twin.File[accepted]{
+		Disk: d, Dir: dir, Name: "metadata", Max: maxRecord, Encode: encode, Decode: decode,
+		Order: func(a, b accepted) (int, error) { return cmp.Compare(a.number, b.number), nil },
 	}
-	return folder{disk: d, dir: dir}, nil
-}
-
-// load gives what was accepted, zero where nothing ever was, and mends a copy
-// that is not as the other. mended says what was wrong with it.
-func (f folder) load() (a accepted, mended, err error) {
-	first, errFirst := f.read(f.copies()[0])
-	second, errSecond := f.read(f.copies()[1])
-	missing := func(err error) bool { return errors.Is(err, fs.ErrNotExist) }
-	switch {
-	case missing(errFirst) && missing(errSecond):
-		return accepted{}, nil, nil
-	case errors.Is(errFirst, errLater) || errors.Is(errSecond, errLater):
-		return accepted{}, nil, errLater
-	case errFirst != nil && errSecond != nil:
-		return accepted{}, nil, errors.Join(errFirst, errSecond)
-	case errFirst == nil && errSecond == nil && first.number == second.number:
-		return first, nil, nil
-	}
-	good, bad, why := first, f.copies()[1], errSecond
-	if errFirst != nil || errSecond == nil && second.number > first.number {
-		good, bad, why = second, f.copies()[0], errFirst
-	}
-	if why != nil && !missing(why) {
-		if err := f.disk.Rename(bad, bad+".damaged"); err != nil {
-			return good, errors.Join(why, err), nil
-		}
-		why = fmt.Errorf("%w; it was put aside as %s.damaged", why, bad)
-	}
-	return good, errors.Join(why, f.put(bad, good)), nil
-}
-
-// save makes what is accepted durable. An error leaves what was before; what
-// went wrong with the second copy alone does not count, and is told in spare.
-func (f folder) save(a accepted) (spare, err error) {
-	if err := f.put(f.copies()[0], a); err != nil {
-		return nil, err
-	}
-	return f.put(f.copies()[1], a), nil
-}
-
-func (f folder) put(path string, a accepted) error {
-	b, err := encode(a)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return f.disk.WriteFile(path, b, 0o600)
-}
-
-func (f folder) read(path string) (accepted, error) {
-	info, err := f.disk.Lstat(path)
-	if err != nil {
-		return accepted{}, err
-	}
-	if !info.Mode().IsRegular() {
-		return accepted{}, fmt.Errorf("%s: is no regular file", path)
-	}
-	b, err := f.disk.ReadFile(path, maxRecord)
-	if err != nil {
-		return accepted{}, err
-	}
-	a, err := decode(b)
-	if err != nil {
-		return accepted{}, fmt.Errorf("%s: %w", path, err)
-	}
-	return a, nil
 }

@@ -1,17 +1,17 @@
 package trust
 
 import (
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"time"
 
 	"github.com/robot-platform/robot-ota/firmware/keyring"
 	"github.com/robot-platform/robot-ota/firmware/strictjson"
 	"github.com/robot-platform/robot-ota/internal/disk"
+	"github.com/robot-platform/robot-ota/internal/disk/twin"
 )
 
 const (
@@ -63,9 +63,6 @@ func encode(a accepted) ([]byte, error) {
 	return append(b, '\n'), err
 }
 
-// errLater is a copy that an agent of a later version wrote.
-var errLater = errors.New("it was written by a newer agent: install that one again")
-
 // decode reads a copy. The digest finds what the form alone does not: a
 // flipped digit in a revoked id leaves a document that looks as well as before.
 func decode(b []byte) (accepted, error) {
@@ -78,7 +75,7 @@ func decode(b []byte) (accepted, error) {
 		strictjson.Field{Name: "from", Into: &r.From}, strictjson.Field{Name: "digest", Into: &r.Digest},
 		strictjson.Field{Name: "document", Into: &r.Document})
 	if r.Schema > schema {
-		return accepted{}, errLater
+		return accepted{}, twin.ErrLater
 	}
 	if err != nil {
 		return accepted{}, err
@@ -93,107 +90,28 @@ func decode(b []byte) (accepted, error) {
 	return accepted{doc: d, at: r.At, from: r.From}, nil
 }
 
-// folder is the state directory.
-type folder struct {
-	disk disk.Disk
-	dir  string
+// file is where the accepted document lies in the state directory.
+type file struct{ twin.File[accepted] }
+
+func newFile(d disk.Disk, dir string) file {
+	return file{twin.File[accepted]{
+		Disk: d, Dir: dir, Name: "keyring", Max: maxRecord, Encode: encode, Decode: decode, Order: order,
+	}}
 }
 
-func (f folder) copies() []string {
-	return []string{filepath.Join(f.dir, "keyring.json"), filepath.Join(f.dir, "keyring.copy.json")}
+func order(a, b accepted) (int, error) {
+	if a.doc.Version() == b.doc.Version() && digest(a.doc) != digest(b.doc) {
+		return 0, fmt.Errorf("the copies say two things under version %d", a.doc.Version())
+	}
+	return cmp.Compare(a.doc.Version(), b.doc.Version()), nil
 }
 
-// found is what one copy holds.
-type found struct {
-	path string
-	accepted
-	err error // fs.ErrNotExist where there is no such file
-}
-
-// load gives the accepted document, zero where none ever was, and mends a copy
-// that is not as the other. mended says what was wrong with it.
-func (f folder) load() (a accepted, mended, err error) {
-	first, second := f.read(f.copies()[0]), f.read(f.copies()[1])
-	switch {
-	case errors.Is(first.err, errLater) || errors.Is(second.err, errLater):
-		return accepted{}, nil, &DamagedError{Paths: f.copies(), Cause: errLater}
-	case errors.Is(first.err, fs.ErrNotExist) && errors.Is(second.err, fs.ErrNotExist):
-		return accepted{}, nil, nil
-	case first.err != nil && second.err != nil:
-		return accepted{}, nil, &DamagedError{Paths: f.copies(), Cause: errors.Join(first.err, second.err)}
-	}
-	good, bad := first, second
-	if first.err != nil || second.err == nil && second.doc.Version() > first.doc.Version() {
-		good, bad = second, first
-	}
-	if bad.err == nil && digest(bad.doc) == digest(good.doc) {
-		return good.accepted, nil, nil
-	}
-	if bad.err == nil && bad.doc.Version() == good.doc.Version() {
-		return accepted{}, nil, &DamagedError{Paths: f.copies(), Cause: fmt.Errorf("the copies say two things under version %d", good.doc.Version())}
-	}
-	return good.accepted, f.mend(good, bad), nil
-}
-
-// mend makes a copy anew from the other. What cannot be mended now is mended
-// at the next start.
-func (f folder) mend(good, bad found) error {
-	if bad.err != nil && !errors.Is(bad.err, fs.ErrNotExist) {
-		if err := f.disk.Rename(bad.path, bad.path+".damaged"); err != nil {
-			return errors.Join(bad.err, err)
-		}
-		bad.err = fmt.Errorf("%w; it was put aside as %s.damaged", bad.err, bad.path)
-	}
-	return errors.Join(bad.err, f.put(bad.path, good.accepted))
-}
-
-// save makes a document the accepted one. An error leaves the one before; what
-// went wrong with the second copy alone does not count, and is told in spare.
-func (f folder) save(a accepted) (spare, err error) {
-	if err := f.put(f.copies()[0], a); err != nil {
-		return nil, err
-	}
-	return f.put(f.copies()[1], a), nil
-}
-
-func (f folder) put(path string, a accepted) error {
-	b, err := encode(a)
+// load gives the accepted document, zero where none ever was. mended says what
+// was wrong with a copy.
+func (f file) load() (a accepted, mended, err error) {
+	a, mended, err = f.Load()
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return accepted{}, nil, &DamagedError{Paths: f.Paths(), Cause: err}
 	}
-	return f.disk.WriteFile(path, b, 0o600)
-}
-
-func (f folder) read(path string) found {
-	b, err := f.readBounded(path)
-	if err != nil {
-		return found{path: path, err: err}
-	}
-	a, err := decode(b)
-	if err != nil {
-		err = fmt.Errorf("%s: %w", path, err)
-	}
-	return found{path: path, accepted: a, err: err}
-}
-
-func (f folder) readBounded(path string) ([]byte, error) {
-	info, err := f.disk.Lstat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: is no regular file", path)
-	}
-	if info.Size() > maxRecord {
-		return nil, fmt.Errorf("%s: has %d bytes, more than the %d it may", path, info.Size(), maxRecord)
-	}
-	return f.disk.ReadFile(path, maxRecord)
-}
-
-// newFolder prepares the state directory.
-func newFolder(d disk.Disk, dir string) (folder, error) {
-	if err := d.MkdirAll(dir, 0o700); err != nil {
-		return folder{}, fmt.Errorf("state directory: %w", err)
-	}
-	return folder{disk: d, dir: dir}, nil
+	return a, mended, nil
 }

@@ -22,8 +22,8 @@ type Config struct {
 
 // Store owns the ring in force. Its methods may be called from any goroutine.
 type Store struct {
-	folder folder
-	log    *slog.Logger
+	file file
+	log  *slog.Logger
 
 	mu       sync.Mutex
 	ring     keyring.Ring
@@ -35,15 +35,15 @@ type Store struct {
 // Open reads the accepted document. A damaged one is no error of Open: the
 // agent has other work than to install. Then nobody is trusted.
 func Open(cfg Config, log *slog.Logger) (*Store, error) {
-	f, err := newFolder(cfg.Disk, cfg.Dir)
-	if err != nil {
+	f := newFile(cfg.Disk, cfg.Dir)
+	if err := f.Prepare(); err != nil {
 		return nil, err
 	}
 	return open(f, cfg.Base, log)
 }
 
-func open(f folder, base keyring.Base, log *slog.Logger) (*Store, error) {
-	s := &Store{folder: f, log: log, ring: keyring.NewRing(base)}
+func open(f file, base keyring.Base, log *slog.Logger) (*Store, error) {
+	s := &Store{file: f, log: log, ring: keyring.NewRing(base)}
 	a, mended, err := f.load()
 	if errors.As(err, &s.damaged) {
 		s.ring = keyring.NewRing(keyring.Base{Threshold: base.Threshold, Lists: base.Lists})
@@ -183,7 +183,7 @@ func (s *Store) follow(documents [][]byte, from string) (bool, error) {
 // keep makes a ring's document durable and then the one in force.
 func (s *Store) keep(next keyring.Ring, from string) error {
 	a := accepted{doc: next.Document(), at: time.Now().UTC(), from: from}
-	spare, err := s.folder.save(a)
+	spare, err := s.file.Save(a)
 	if err != nil {
 		return fmt.Errorf("the keyring could not be kept, so it is not in force: %w", err)
 	}

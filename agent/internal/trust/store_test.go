@@ -230,7 +230,7 @@ func (f full) OpenFile(path string, flag int, perm fs.FileMode) (disk.File, erro
 func TestAFullDisk(t *testing.T) {
 	s := newSite(t)
 	st := s.open()
-	st.folder.disk = disk.On(full{disk.Disk{}, ""})
+	st.file.Disk = disk.On(full{disk.Disk{}, ""})
 	if fresh, err := st.Update(s.document(1, 0, 1, 0), "file"); fresh || err == nil || !strings.Contains(err.Error(), "so it is not in force: replace ") || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("%v, %v", fresh, err)
 	}
@@ -239,7 +239,7 @@ func TestAFullDisk(t *testing.T) {
 		t.Error("it would not be asked for again")
 	}
 	// The first copy is what counts.
-	st.folder.disk = disk.On(full{disk.Disk{}, "copy.json"})
+	st.file.Disk = disk.On(full{disk.Disk{}, "copy.json"})
 	if fresh, err := st.Update(s.document(1, 0, 1, 0), "file"); !fresh || err != nil {
 		t.Errorf("%v, %v", fresh, err)
 	}

@@ -47,7 +47,8 @@ class Stage:
         roots = [arg for name in ("root-a", "root-b", "root-c") for arg in ("--root", f / f"{name}.der")]
         run(BIN / "ota-sign", "tuf", "init", *roots, "--targets", f / "targets.der", "--online", f / "online.der",
             "--output", f / "root.json")
-        run(BIN / "ota-sign", "tuf", "sign", "--key", f / "root-a-key.pem", "--key", f / "root-c-key.pem", f / "root.json")
+        run(BIN / "ota-sign", "tuf", "sign", "--key", f / "root-a-key.pem", "--key", f / "root-c-key.pem",
+            f / "root.json")
         run(BIN / "ota-fleet", "metadata", "import", "--data", f / "fleet", f / "root.json")
 
     def config(self, trial):

@@ -4,7 +4,9 @@ package tests
 
 import (
 	"encoding/json"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -111,4 +113,22 @@ func TestFleetByReports(t *testing.T) {
 	p.whole(p.learns("the update", 60*time.Second, func(k known) bool {
 		return k.updated("confirmed") && k.State.Version == "0.2.1" && k.State.JobState == "observing"
 	}))
+
+	// The next release comes as a patch, from the image that the robot keeps.
+	next := p.image("0.2.2", "good", "--like", "0.2.1")
+	p.offer(next, "--sku", "standard")
+	p.trigger("")
+	p.runs("0.2.2")
+	p.until("the record", time.Minute, func() bool {
+		var r struct {
+			Patched    bool  `json:"patched"`
+			Downloaded int64 `json:"downloaded_bytes"`
+		}
+		lines := strings.Split(strings.TrimSpace(p.run("ota-agent", "history", "--socket", p.path("agent.sock"), "--json")), "\n")
+		return len(lines) == 2 && (json.Unmarshal([]byte(lines[0]), &r) == nil && r.Patched && r.Downloaded < 10_000 ||
+			json.Unmarshal([]byte(lines[1]), &r) == nil && r.Patched && r.Downloaded < 10_000)
+	})
+	if log, err := os.ReadFile(p.agent.log); err != nil || !strings.Contains(string(log), "image rebuilt from a patch") {
+		t.Errorf("the agent says nothing of a patch: %v", err)
+	}
 }

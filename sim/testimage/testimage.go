@@ -50,6 +50,9 @@ type Spec struct {
 	// SigningKey is the public key that it embeds, X‖Y in hex; "" for none.
 	SigningKey string
 	Seed       uint64 // varies the contents
+	// Like is the version whose contents it has, but for what differs between
+	// versions by their nature; "": contents of its own.
+	Like string
 }
 
 // layout is where a chip wants its segments.
@@ -199,8 +202,12 @@ type generator struct {
 }
 
 func (s Spec) generator() *generator {
+	of := s.Version
+	if s.Like != "" {
+		of = s.Like
+	}
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%s/%s", s.Version, s.Project)
+	fmt.Fprintf(h, "%s/%s", of, s.Project)
 	g := &generator{rng: rand.New(rand.NewPCG(s.Seed, h.Sum64()))}
 	for i := range g.words {
 		for j := range g.words[i] {

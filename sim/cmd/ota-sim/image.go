@@ -82,6 +82,7 @@ wrong_version may take the version that it claims, as wrong_version:0.9.9.`,
 	f.Uint8Var(&spec.Protocol, "protocol", 0, "protocol version that it advertises; 0: by the fleet's table")
 	f.Uint32Var(&spec.SecureVersion, "secure-version", 0, "secure version for anti-rollback")
 	f.StringVar(&key, "signing-key", "", "public key that the firmware embeds and reports (`FILE`, DER or PEM)")
+	f.StringVar(&spec.Like, "like", "", "version whose contents it has, as the one after it has most of them; otherwise its own")
 	f.Uint64Var(&spec.Seed, "seed", 0, "varies the contents")
 	c.MarkFlagsMutuallyExclusive("sku", "project")
 	_ = c.MarkFlagRequired("version")

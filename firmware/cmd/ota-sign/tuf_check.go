@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -115,12 +116,23 @@ func tellTUF(out io.Writer, path string, proved *string, asJSON bool) error {
 		row(f.Release, "%s, %d bytes, SHA-256 %s", f.Status, f.Size, f.SHA256)
 	}
 	row("names as signers", "%s", names(d.Signers))
+	if other := strangers(d); len(other) > 0 {
+		row("no root keys here", "%s: they count only where the root before this one names them", names(other))
+	}
 	if proved != nil {
 		row("proved", "%s", *proved)
 	} else {
 		row("proved", "nothing: no signature was checked; use: ota-sign tuf verify --root TRUSTED %s", path)
 	}
 	return w.Flush()
+}
+
+// strangers are a root document's signers that are none of its root keys.
+func strangers(d tuf.Description) []tuf.Name {
+	if d.Role != tuf.RoleRoot {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(d.Signers), func(n tuf.Name) bool { return slices.Contains(d.Keys[tuf.RoleRoot], n) })
 }
 
 func names(all []tuf.Name) string {

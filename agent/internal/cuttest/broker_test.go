@@ -89,7 +89,7 @@ func (w *world) pump(l *life, kind string, from io.Reader, to io.Writer) {
 		}
 		if hit == after {
 			time.Sleep(10 * time.Millisecond) // it has arrived
-			w.perish(w.latest())
+			w.perish(w.killer())
 			return
 		}
 	}

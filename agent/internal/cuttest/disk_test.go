@@ -40,7 +40,7 @@ func (d files) op(kind, path string, whole, part func() error) error {
 	}
 	err := whole()
 	if how == half || strings.HasPrefix(how, after) {
-		d.life.world.perish(d.life.world.latest())
+		d.life.world.perish(d.life.world.killer())
 		return errDead
 	}
 	return err

@@ -141,7 +141,7 @@ func (l *life) do(kind string, effect func() error) error {
 	}
 	err := effect()
 	if how == after {
-		l.world.perish(l.world.latest())
+		l.world.perish(l.world.killer())
 		return errDead
 	}
 	return err

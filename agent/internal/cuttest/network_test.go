@@ -42,7 +42,7 @@ func (l *life) Do(req *http.Request) (*http.Response, error) {
 		w.serve(rec, req)
 	}
 	if hit == after {
-		w.perish(w.latest())
+		w.perish(w.killer())
 		return nil, errDead
 	}
 	resp := rec.Result()

@@ -42,6 +42,7 @@ type world struct {
 	counts map[string]uint64
 	cuts   []cut
 	struck cut  // the latest
+	deadly cut  // the latest that ends the agent: another may strike before it does
 	beyond bool // what went wrong is nothing that an agent could see
 	fell   *cut // that took the robot's power since its computer was started
 	hits   int
@@ -111,6 +112,9 @@ func (w *world) strike() cut {
 		w.away++
 	}
 	w.full = w.full || w.struck.how == "full"
+	if w.struck.who == robotPower || w.struck.who == agentOnly {
+		w.deadly = w.struck
+	}
 	if w.struck.who == robotPower {
 		fell := w.struck
 		w.fell = &fell
@@ -178,6 +182,13 @@ func (w *world) latest() cut {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.struck
+}
+
+// killer is the cut by which the agent is to end now.
+func (w *world) killer() cut {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.deadly
 }
 
 // dark says whether the computer has lost its power, and by which cut. It has it

@@ -111,6 +111,12 @@ func (j *Journal) append(raw []byte) error {
 	if err != nil {
 		return err
 	}
+	if j.stray != nil {
+		if err := f.Truncate(*j.stray); err != nil {
+			return errors.Join(err, f.Close())
+		}
+		j.stray = nil
+	}
 	end, err := f.Seek(0, io.SeekEnd)
 	if err == nil {
 		_, err = f.Write(append(raw, '\n'))
@@ -122,7 +128,9 @@ func (j *Journal) append(raw []byte) error {
 		err = j.disk.SyncDir(j.dir)
 	}
 	if err != nil { // a full disk must not leave half a line before the next one
-		err = errors.Join(err, f.Truncate(end))
+		if terr := f.Truncate(end); terr != nil {
+			j.stray, err = &end, errors.Join(err, terr)
+		}
 	}
 	return errors.Join(err, f.Close())
 }

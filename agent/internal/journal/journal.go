@@ -49,7 +49,8 @@ type Journal struct {
 	tail   head           // of the file
 	known  []outcome      // that the file holds; the latest
 	owed   []update.Record
-	lost   int // records that were owed for too long
+	lost   int    // records that were owed for too long
+	stray  *int64 // where the file is to end: what lies beyond could not be taken away; nil: nothing does
 }
 
 // Open prepares the state directory, readable for its owner alone, and mends

@@ -202,6 +202,9 @@ func outcome(s update.Status) update.State {
 // recorded says whether the end of the job is in the history.
 func (l *life) recorded(s update.Status) bool {
 	records, err := l.log.History(0)
+	if _, verr := l.log.Verify(); verr != nil { // of a line that the disk did not let go; at the next try it does
+		return false
+	}
 	return err == nil && slices.ContainsFunc(records, func(r update.Record) bool { return r.JobID == s.JobID && r.Outcome == outcome(s) })
 }
 

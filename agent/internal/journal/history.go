@@ -118,9 +118,10 @@ func (j *Journal) append(raw []byte) error {
 		j.stray = nil
 	}
 	end, err := f.Seek(0, io.SeekEnd)
-	if err == nil {
-		_, err = f.Write(append(raw, '\n'))
+	if err != nil { // what is there must stay
+		return errors.Join(err, f.Close())
 	}
+	_, err = f.Write(append(raw, '\n'))
 	if err == nil {
 		err = f.Sync()
 	}

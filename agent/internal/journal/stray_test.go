@@ -60,3 +60,42 @@ func TestALineThatCouldNotBeTakenAway(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// lost is a disk that does not say where a file ends.
+type lost struct{ disk.Disk }
+
+func (l lost) OpenFile(path string, flag int, perm fs.FileMode) (disk.File, error) {
+	f, err := l.Disk.OpenFile(path, flag, perm)
+	if err == nil && flag&os.O_APPEND != 0 {
+		return endless{f}, nil
+	}
+	return f, err
+}
+
+type endless struct{ disk.File }
+
+func (endless) Seek(int64, int) (int64, error) { return 0, syscall.EIO }
+
+// Nothing is taken out of a history of which it is not known where it ends.
+func TestAHistoryWhoseEndIsNotFound(t *testing.T) {
+	dir := t.TempDir()
+	for i, d := range []disk.Disk{{}, disk.On(lost{})} {
+		j, err := OpenOn(d, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := j.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Save(m, update.Record{JobID: []string{"j1", "j2"}[i], Outcome: update.Failed}); err != nil {
+			t.Fatal(err)
+		}
+		if left, err := j.Settle(); left != i || (err != nil) != (i == 1) {
+			t.Fatalf("%d left, %v", left, err)
+		}
+		if records, err := j.History(0); err != nil || len(records) != 1 {
+			t.Errorf("%d records, %v", len(records), err)
+		}
+	}
+}

@@ -6,7 +6,6 @@ package rcl
 import "C"
 
 import (
-	"errors"
 	"unsafe"
 
 	"github.com/tiiuae/rclgo/pkg/rclgo"
@@ -97,13 +96,17 @@ func Subscribe[T any, M interface {
 	return n.subscribe(&n.prompt, topic, ts, qos, taker(n, topic, f, lost))
 }
 
-func (n *Node) subscribe(into *inbox, topic string, ts types.MessageTypeSupport, qos rclgo.QosProfile, take func(*rclgo.Subscription) bool) error {
+func (n *Node) subscribe(into *inbox, topic string, ts types.MessageTypeSupport, qos rclgo.QosProfile, draw func(*spout) bool) error {
 	return n.guard("subscribe to "+topic, func() error {
 		sub, err := n.node.NewSubscription(topic, ts, &rclgo.SubscriptionOptions{Qos: qos}, nil)
 		if err != nil {
 			return err
 		}
-		return into.add(sub, take)
+		s, err := newSpout(sub, ts)
+		if err != nil {
+			return err
+		}
+		return into.add(s, draw)
 	})
 }
 
@@ -111,24 +114,21 @@ func (n *Node) subscribe(into *inbox, topic string, ts types.MessageTypeSupport,
 func taker[T any, M interface {
 	*T
 	types.Message
-}](n *Node, topic string, f func(M), lost func(error)) func(*rclgo.Subscription) bool {
+}](n *Node, topic string, f func(M), lost func(error)) func(*spout) bool {
 	m := M(new(T)) // taken one by one
-	return func(s *rclgo.Subscription) bool {
+	return func(s *spout) (was bool) {
 		*m = *new(T)
-		err := n.guard("take a message from "+topic, func() error {
-			_, err := s.TakeMessage(m)
+		err := n.guard("take a message from "+topic, func() (err error) {
+			was, err = s.take(m)
 			return err
 		})
-		var none *rclgo.SubscriptionTakeFailed
-		switch {
-		case err == nil:
-			f(m)
-			return true
-		case errors.As(err, &none): // woken for nothing
-		default:
+		if err != nil {
 			lost(err)
 		}
-		return false
+		if was {
+			f(m)
+		}
+		return was
 	}
 }
 

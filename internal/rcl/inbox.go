@@ -65,11 +65,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"reflect"
 	"time"
 	"unsafe"
-
-	"github.com/tiiuae/rclgo/pkg/rclgo"
 )
 
 // inbox is where the messages of some subscriptions arrive. The middleware's
@@ -86,13 +83,13 @@ type inbox struct {
 
 // box holds what has come for one subscription.
 type box struct {
+	*spout
 	c    *C.box_t
-	sub  *rclgo.Subscription
-	take func(*rclgo.Subscription) bool // one message; false: there was none
+	draw func(*spout) bool // takes one message; false: there was none
 }
 
 // add makes a subscription's messages arrive here.
-func (i *inbox) add(sub *rclgo.Subscription, take func(*rclgo.Subscription) bool) error {
+func (i *inbox) add(s *spout, draw func(*spout) bool) error {
 	if i.bell == nil {
 		bell, err := C.bell_new()
 		if bell == nil {
@@ -104,7 +101,7 @@ func (i *inbox) add(sub *rclgo.Subscription, take func(*rclgo.Subscription) bool
 	if c == nil {
 		return errors.New("no memory")
 	}
-	i.boxes = append(i.boxes, box{c, sub, take})
+	i.boxes = append(i.boxes, box{s, c, draw})
 	return nil
 }
 
@@ -158,7 +155,7 @@ func (i *inbox) take() {
 			continue
 		}
 		for range n + uncounted {
-			if !b.take(b.sub) {
+			if !b.draw(b.spout) {
 				break
 			}
 		}
@@ -194,6 +191,7 @@ func (i *inbox) close() error {
 	err := i.end.Close()
 	for _, b := range i.boxes {
 		C.free(unsafe.Pointer(b.c))
+		b.close()
 	}
 	C.free(unsafe.Pointer(i.bell))
 	*i = inbox{rest: i.rest}
@@ -202,21 +200,8 @@ func (i *inbox) close() error {
 
 // tell has the middleware count in c; nil: it counts no more.
 func (b box) tell(c *C.box_t) error {
-	sub, err := inner(b.sub)
-	if err != nil {
-		return err
-	}
-	if rc := C.tell(sub, c); rc != C.RCL_RET_OK {
+	if rc := C.tell(b.inner, c); rc != C.RCL_RET_OK {
 		return tidy("listen for "+b.sub.TopicName, fmt.Errorf("the middleware cannot say when messages come (rcl %d)", int(rc)))
 	}
 	return nil
-}
-
-// inner is rcl's subscription inside of rclgo's, which keeps it to itself.
-func inner(sub *rclgo.Subscription) (unsafe.Pointer, error) {
-	field := reflect.ValueOf(sub).Elem().FieldByName("rcl_subscription_t")
-	if field.Kind() != reflect.Pointer || field.IsNil() {
-		return nil, errors.New("this rclgo hides rcl's subscriptions elsewhere")
-	}
-	return field.UnsafePointer(), nil
 }

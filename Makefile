@@ -46,8 +46,8 @@ fuzz: ## fuzz every parser of outside bytes, each for FUZZTIME=20s; FUZZ=name ch
 proof: setup ## interrupt updates at every point, tell every lie, write docs/proof.md; TIME=30m, SEED=1, POINT=one
 	@$(ENVIRONMENT) && PROOF_TAGS=ros2 scripts/proof
 
-bench: build ## compare the agent with its peers in one table (BENCH=full: all of it); load the fleet's server
-	@$(ENVIRONMENT) && scripts/bench
+bench: build ## compare the agent and the fleet with their peers in one table (BENCH=full: every case; ARGS=-part robot)
+	@$(ENVIRONMENT) && scripts/bench $(ARGS)
 
 idle: build ## measure the agent at rest and in updates, beside nodes of rclgo alone, and how soon it answers
 	@$(ENVIRONMENT) && scripts/idle

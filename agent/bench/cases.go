@@ -67,35 +67,36 @@ var (
 const usualBaud = 921600
 
 // cases are the rows of the table: at the usual speed each change against the
-// ways of esptool that make sense for it, at the others the first write; with
-// -full everything at each speed, with and without the time of the flash.
+// ways of esptool that make sense for it; at the others, and over RFC 2217, the
+// first write; with -full everything at each speed, with and without the time of
+// the flash.
 func cases(o options, f files) []benchCase {
 	var all []benchCase
 	for _, baud := range []int{usualBaud, 115200, 460800, 2_000_000} {
 		for _, instant := range []bool{false, true} {
 			for i, ch := range f.changes {
-				c := benchCase{overPTY, ch, baud, instant, o.runs, ways(ch, o.full)}
+				usual, first := baud == usualBaud && !instant, i == 0
+				c := benchCase{overPTY, ch, baud, instant, o.runs, ways(ch, usual || o.full)}
 				if baud == 115200 {
 					c.runs = 1
 				}
-				first := i == 0
-				if usual := baud == usualBaud && !instant; o.full || usual || first && baud > 115200 && (baud == usualBaud || !instant) {
+				if o.full || usual || first && (baud == usualBaud || !instant) {
 					all = append(all, c)
 				}
 			}
 		}
 	}
-	for _, ch := range f.changes[:2] {
-		if o.full {
+	for i, ch := range f.changes[:2] {
+		if o.full || i == 0 {
 			all = append(all, benchCase{overRFC2217, ch, usualBaud, false, min(o.runs, 2), []esptoolWay{byDefault}})
 		}
 	}
 	return slices.DeleteFunc(all, func(c benchCase) bool { return !strings.Contains(c.name(), o.only) })
 }
 
-func ways(ch change, full bool) []esptoolWay {
+func ways(ch change, rom bool) []esptoolWay {
 	switch {
-	case ch.fresh && full:
+	case ch.fresh && rom:
 		return []esptoolWay{byDefault, noStub}
 	case ch.fresh:
 		return []esptoolWay{byDefault}
@@ -235,8 +236,8 @@ func (c benchCase) row(who rival, samples []sample, f files) row {
 	}
 	r.Bound = c.bound(s, floor, who.noStub)
 	r.More = []figure{
-		{"to the chip", float64(s.toChip), "B"}, {"floor", float64(floor), "B"},
-		{"to the host", float64(s.toHost), "B"}, {"process", s.whole.Seconds(), "s"},
+		{Name: "to the chip", Value: float64(s.toChip), Unit: "B"}, {Name: "floor", Value: float64(floor), Unit: "B"},
+		{Name: "to the host", Value: float64(s.toHost), Unit: "B"}, {Name: "process", Value: s.whole.Seconds(), Unit: "s"},
 	}
 	return r
 }
@@ -271,8 +272,9 @@ func (c benchCase) bound(s sample, floor int, rom bool) *bound {
 
 // Marks that the agent's flasher is to reach.
 const (
-	markOfFloor = 95 // per cent of a first write that are bytes on the line
-	markFaster  = 5  // times that esptool's default takes after a small change
+	markOfFloor = 95   // per cent of a first write that are bytes on the line
+	markWhole   = 10.3 // s, a first write of 1.39 MB
+	markFaster  = 5    // times that esptool's default takes after a small change
 )
 
 // mark says whether the agent's row, the first, reaches what was aimed at.
@@ -289,7 +291,8 @@ func (c benchCase) mark(rows []row) string {
 		return ""
 	case c.change.fresh:
 		part := 100 * c.onLine(c.change.floor).Seconds() / ours
-		return fmt.Sprintf("%d %% of it on the line: %.1f %%, %s", markOfFloor, part, verdict(part >= markOfFloor))
+		return fmt.Sprintf("%d %% of it on the line: %.1f %%, %s; %.1f s: %s", markOfFloor, part, verdict(part >= markOfFloor),
+			markWhole, verdict(ours <= markWhole))
 	case c.change.small:
 		times := spreadOf(rows[1].Values).median / ours
 		return fmt.Sprintf("%d times as fast as esptool: %.1f, %s", markFaster, times, verdict(times >= markFaster))

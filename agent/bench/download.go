@@ -141,7 +141,7 @@ func (r release) measure(ctx context.Context) ([]row, error) {
 	}
 	return []row{
 		{Case: r.name, Who: "agent, by patch", Unit: "B", Values: []float64{float64(by)},
-			More: []figure{{"patch", float64(len(patch)), "B"}, {"made in", made.Seconds(), "s"}, {"fetched and rebuilt in", took.Seconds(), "s"}},
+			More: []figure{{Name: "patch", Value: float64(len(patch)), Unit: "B"}, {Name: "made in", Value: made.Seconds(), Unit: "s"}, {Name: "fetched and rebuilt in", Value: took.Seconds(), Unit: "s"}},
 			Mark: fmt.Sprintf("%d %% of the image, %.2f %%: %s", patchMark, share, met)},
 		{Case: r.name, Who: "agent, whole", Unit: "B", Values: []float64{float64(whole)}},
 		{Case: r.name, Who: "Zstandard with dictionary", Unit: "B", Values: []float64{float64(packed)}},

@@ -34,6 +34,16 @@
 // with each release, so that what lies behind a change moves (package deltatest);
 // with -firmware it is real releases: the files of a folder, by name.
 //
+// # Robot
+//
+// What the agent takes at rest and in an update, beside nodes of rclgo alone, and
+// how soon it starts, answers and asks for an image, as scripts/idle measures it
+// with real processes: ROS 2, MQTT and DTLS.
+//
+// # Fleet
+//
+// What 10,000 robots are to a real ota-fleet and Mosquitto; see fleet/bench.
+//
 // It ends with 1 when the agent's flasher is slower than noise explains.
 package main
 
@@ -56,6 +66,8 @@ func parts() []part {
 	return []part{
 		{"downtime", true, downtime},
 		{"download", true, download},
+		{"robot", false, told("scripts/idle")},
+		{"fleet", false, told("go", "run", "./fleet/bench")},
 	}
 }
 

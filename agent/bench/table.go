@@ -11,6 +11,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/robot-platform/robot-ota/internal/benchtable"
 )
 
 // part is a part of the table: what one kind of measurement gives. It measures
@@ -22,34 +24,12 @@ type part struct {
 	rows   func(ctx context.Context, o options, out io.Writer) ([]row, error)
 }
 
-// row is what one program needed for one case. Of the rows of a case, which
-// follow one another, the first is ours. Less is better in every unit.
-type row struct {
-	Part   string    `json:"part"`
-	Case   string    `json:"case"`
-	Who    string    `json:"who"`
-	Unit   string    `json:"unit"`   // "s", "B", "MiB", "%"
-	Values []float64 `json:"values"` // one a run
-	Median float64   `json:"median"`
-	Bound  *bound    `json:"bound,omitempty"`
-	// More are other figures of the run in the middle.
-	More []figure `json:"more,omitempty"`
-	// Mark is what was aimed at, and whether it was met.
-	Mark string `json:"mark,omitempty"`
-}
-
-// bound is the least that the case can need, and what sets it.
-type bound struct {
-	By    string  `json:"by"`
-	Value float64 `json:"value"`
-}
-
-// figure is a number with its name.
-type figure struct {
-	Name  string  `json:"name"`
-	Value float64 `json:"value"`
-	Unit  string  `json:"unit"`
-}
+// The rows of the table.
+type (
+	row    = benchtable.Row
+	bound  = benchtable.Bound
+	figure = benchtable.Figure
+)
 
 // spread is the middle and the ends of some values.
 type spread struct{ least, median, most float64 }
@@ -126,15 +106,15 @@ func show(out io.Writer, rows []row) error {
 		name := g[0].Case
 		for _, r := range g {
 			s := spreadOf(r.Values)
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", name, r.Who, amount(s.median, r.Unit), r.span(s), len(r.Values),
-				ratio(s.median, spreadOf(g[0].Values).median), r.limit(s), r.remarks())
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", name, r.Who, amount(s.median, r.Unit), span(r, s), len(r.Values),
+				ratio(s.median, spreadOf(g[0].Values).median), limit(r, s), remarks(r))
 			name = ""
 		}
 	}
 	return w.Flush()
 }
 
-func (r row) span(s spread) string {
+func span(r row, s spread) string {
 	if r.Unit == "B" {
 		return fmt.Sprintf("%.0f-%.0f", s.least, s.most)
 	}
@@ -149,14 +129,14 @@ func ratio(a, b float64) string {
 }
 
 // limit is the columns of the bound.
-func (r row) limit(s spread) string {
+func limit(r row, s spread) string {
 	if r.Bound == nil || s.median == 0 {
 		return "-\t-"
 	}
 	return fmt.Sprintf("%s: %s\t%.1f %%", r.Bound.By, amount(r.Bound.Value, r.Unit), 100*r.Bound.Value/s.median)
 }
 
-func (r row) remarks() string {
+func remarks(r row) string {
 	var all []string
 	for _, f := range r.More {
 		all = append(all, f.Name+" "+amount(f.Value, f.Unit))

@@ -44,9 +44,9 @@ func TestWorse(t *testing.T) {
 
 func three() []row {
 	return []row{
-		{Part: "downtime", Case: "small change", Who: "agent", Unit: "s", Values: []float64{1}, Bound: &bound{"line", 0.5}},
+		{Part: "downtime", Case: "small change", Who: "agent", Unit: "s", Values: []float64{1}, Bound: &bound{By: "line", Value: 0.5}},
 		{Part: "downtime", Case: "small change", Who: "esptool", Unit: "s", Values: []float64{3}, Mark: "none"},
-		{Part: "downtime", Case: "small change", Who: "esptool -x", Unit: "s", Values: []float64{0.8}, More: []figure{{"sent", 7, "B"}}},
+		{Part: "downtime", Case: "small change", Who: "esptool -x", Unit: "s", Values: []float64{0.8}, More: []figure{{Name: "sent", Value: 7, Unit: "B"}}},
 		{Part: "memory", Case: "at rest", Who: "agent", Unit: "MiB", Values: []float64{30}},
 	}
 }
@@ -128,9 +128,9 @@ func TestBound(t *testing.T) {
 func TestMark(t *testing.T) {
 	rows := []row{{Values: []float64{1.05}}, {Values: []float64{4}}}
 	for want, c := range map[string]benchCase{
-		"95 % of it on the line: 95.2 %, met":     {link: overPTY, baud: usualBaud, change: change{fresh: true, floor: 92_160}},
-		"95 % of it on the line: 85.7 %, missed":  {link: overPTY, baud: usualBaud, change: change{fresh: true, floor: 82_944}},
-		"5 times as fast as esptool: 3.8, missed": {link: overPTY, baud: usualBaud, change: change{small: true}},
+		"95 % of it on the line: 95.2 %, met; 10.3 s: met":    {link: overPTY, baud: usualBaud, change: change{fresh: true, floor: 92_160}},
+		"95 % of it on the line: 85.7 %, missed; 10.3 s: met": {link: overPTY, baud: usualBaud, change: change{fresh: true, floor: 82_944}},
+		"5 times as fast as esptool: 3.8, missed":             {link: overPTY, baud: usualBaud, change: change{small: true}},
 		"": {link: overPTY, baud: 115200, change: change{fresh: true}},
 	} {
 		if got := c.mark(rows); got != want {
@@ -192,12 +192,13 @@ func TestFirmware(t *testing.T) {
 	}
 }
 
-// TestCases: the quick table has every change at the usual speed, and the full
+// TestCases: the quick table has every change at the usual speed and the first
+// write at every speed and over the network, and the full
 // one every change at every speed, with the time of the flash and without.
 func TestCases(t *testing.T) {
 	f := files{changes: []change{{name: "a", fresh: true}, {name: "b", small: true}}}
-	if got := len(cases(options{runs: 1}, f)); got != 5 {
-		t.Errorf("quick: %d cases, want 5", got)
+	if got := len(cases(options{runs: 1}, f)); got != 7 {
+		t.Errorf("quick: %d cases, want 7", got)
 	}
 	if got := len(cases(options{runs: 3, full: true}, f)); got != 18 {
 		t.Errorf("full: %d cases, want 18", got)

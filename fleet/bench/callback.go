@@ -12,6 +12,8 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/robot-platform/robot-ota/internal/benchtable"
 )
 
 // dialing is how many robots connect at a time, patience how long all of them may
@@ -30,13 +32,14 @@ type listeners struct {
 	all     chan struct{} // closed once everybody has a command
 }
 
-// callBack measures how long an order takes to reach a whole fleet.
-func (p *plant) callBack(ctx context.Context, out io.Writer) error {
+// callBack measures how long an order takes to reach a whole fleet, until the last
+// robot has it.
+func (p *plant) callBack(ctx context.Context, out io.Writer) (benchtable.Row, error) {
 	began := time.Now()
 	l := &listeners{clients: make([]mqtt.Client, p.o.robots), got: make([]time.Time, p.o.robots), left: p.o.robots, all: make(chan struct{})}
 	defer l.close()
 	if err := p.listen(ctx, l); err != nil {
-		return fmt.Errorf("robots at the broker: %w", err)
+		return benchtable.Row{}, fmt.Errorf("robots at the broker: %w", err)
 	}
 	fmt.Fprintf(out, "\n%d robots are connected to Mosquitto, after %s\n", p.o.robots, time.Since(began).Round(time.Millisecond))
 	_, bad := versions()
@@ -44,7 +47,7 @@ func (p *plant) callBack(ctx context.Context, out io.Writer) error {
 	cmd := exec.CommandContext(ctx, p.o.program, "rollback", "--data", p.dir, "--release", "standard-"+bad.String(), "--reason", "bench", "--yes")
 	cmd.Env = append(cmd.Environ(), "OTA_FLEET_DB="+p.o.db)
 	if text, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("rollback: %w: %s", err, text)
+		return benchtable.Row{}, fmt.Errorf("rollback: %w: %s", err, text)
 	}
 	returned := time.Since(ordered)
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -54,7 +57,7 @@ func (p *plant) callBack(ctx context.Context, out io.Writer) error {
 	case <-ctx.Done():
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		return fmt.Errorf("%d of %d robots have no command: %w", l.left, p.o.robots, ctx.Err())
+		return benchtable.Row{}, fmt.Errorf("%d of %d robots have no command: %w", l.left, p.o.robots, ctx.Err())
 	}
 	slices.SortFunc(l.got, time.Time.Compare)
 	at := func(q float64) time.Duration {
@@ -62,11 +65,19 @@ func (p *plant) callBack(ctx context.Context, out io.Writer) error {
 	}
 	u, err := p.used()
 	if err != nil {
-		return err
+		return benchtable.Row{}, err
 	}
 	fmt.Fprintf(out, "call back  the order took %s; robots had it after %s (first), %s (half), %s (99 %%), %s (all); server %.1f MiB\n",
 		returned.Round(time.Millisecond), at(0), at(0.5), at(0.99), at(1), u.resident)
-	return nil
+	more := []benchtable.Figure{{Name: "memory", Value: u.resident, Unit: "MiB"}}
+	for _, f := range []struct {
+		name string
+		took time.Duration
+	}{{"order", returned}, {"first", at(0)}, {"half", at(0.5)}, {"99 %", at(0.99)}} {
+		more = append(more, benchtable.Figure{Name: f.name, Value: f.took.Seconds(), Unit: "s"})
+	}
+	return benchtable.Row{Case: fmt.Sprintf("%d robots over MQTT, call back", p.o.robots), Who: server, Unit: "s",
+		Values: []float64{at(1).Seconds()}, More: more}, nil
 }
 
 // listen connects every robot and has it listen to its commands.

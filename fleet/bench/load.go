@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/robot-platform/robot-ota/internal/benchtable"
 )
 
 // request is what a robot asks.
@@ -30,6 +32,21 @@ type result struct {
 	rate               float64 // a second
 	p50, p99, max, cpu time.Duration
 	resident           float64 // MiB
+}
+
+// server is who does what is measured.
+const server = "ota-fleet"
+
+// row is the result in the table: how long an answer took, the one in the middle.
+func (r result) row(load string) benchtable.Row {
+	return benchtable.Row{
+		Case: fmt.Sprintf("%d robots, %s", r.requests, load), Who: server, Unit: "s", Values: []float64{r.p50.Seconds()},
+		More: []benchtable.Figure{
+			{Name: "p99", Value: r.p99.Seconds(), Unit: "s"}, {Name: "most", Value: r.max.Seconds(), Unit: "s"},
+			{Name: "rate", Value: r.rate, Unit: "/s"}, {Name: "CPU", Value: r.cpu.Seconds(), Unit: "s"},
+			{Name: "memory", Value: r.resident, Unit: "MiB"},
+		},
+	}
 }
 
 // check asks for the robot's release: there is none newer than what it runs.

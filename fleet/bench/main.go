@@ -31,6 +31,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/robot-platform/robot-ota/internal/benchtable"
 )
 
 func main() {
@@ -48,8 +50,8 @@ func main() {
 
 // options are the flags.
 type options struct {
-	program, mosquitto, db string
-	robots, connections    int
+	program, mosquitto, db, rows string
+	robots, connections          int
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -58,6 +60,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	f.StringVar(&o.program, "ota-fleet", "bin/ota-fleet", "the server's program")
 	f.StringVar(&o.mosquitto, "mosquitto", os.Getenv("ROBOT_OTA_MOSQUITTO"), "the broker's program (or $ROBOT_OTA_MOSQUITTO); empty: no call back")
 	f.StringVar(&o.db, "db", "", "an empty PostgreSQL, postgres://…; empty: SQLite")
+	f.StringVar(&o.rows, "rows", "", "write the rows of make bench's table to this file, too")
 	f.IntVar(&o.robots, "robots", 10_000, "robots, 100 to 20000")
 	f.IntVar(&o.connections, "connections", 64, "connections at a time, 1 to 1000")
 	if err := f.Parse(args); err != nil {
@@ -84,6 +87,7 @@ func measure(ctx context.Context, o options, out io.Writer) (err error) {
 	defer func() { err = errors.Join(err, p.close()) }()
 	fmt.Fprintf(out, "%d robots registered in %s; %d connections at a time\n\n", o.robots, time.Since(began).Round(time.Millisecond), o.connections)
 	fmt.Fprintf(out, "%-10s %9s %12s %9s %9s %9s %12s %12s\n", "", "requests", "a second", "p50", "p99", "max", "server CPU", "memory")
+	var rows []benchtable.Row
 	for _, l := range []struct {
 		name  string
 		fresh bool
@@ -96,10 +100,19 @@ func measure(ctx context.Context, o options, out io.Writer) (err error) {
 			return fmt.Errorf("%s: %w", l.name, err)
 		}
 		fmt.Fprintf(out, "%-12s %7d %12.0f %9s %9s %9s %12s %9.1f MiB\n", l.name, r.requests, r.rate, r.p50, r.p99, r.max, r.cpu, r.resident)
+		rows = append(rows, r.row(l.name))
 	}
 	if o.mosquitto == "" {
 		fmt.Fprintln(out, "\nno broker is named, so nothing is called back")
+	} else {
+		r, err := p.callBack(ctx, out)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, r)
+	}
+	if o.rows == "" {
 		return nil
 	}
-	return p.callBack(ctx, out)
+	return benchtable.Write(o.rows, rows)
 }

@@ -1,6 +1,7 @@
 """How soon the agent answers, and how soon it begins to download."""
 
 import contextlib
+import http.client
 import http.server
 import os
 import ssl
@@ -53,11 +54,15 @@ class Server:
         class Handler(http.server.BaseHTTPRequestHandler):
             """Notes the moment at which the request was read."""
 
+            protocol_version = "HTTP/1.1"  # a connection is kept
+
             def do_GET(self):
                 """Has nothing."""
                 with lock:
                     asked.append(time.monotonic())
-                self.send_error(404)
+                self.send_response(404)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
 
             def log_message(self, *_):
                 """Says nothing."""
@@ -124,6 +129,20 @@ def answers(client, processes):
                 if n >= 20:  # the first are not at rest
                     times[name].append(took)
     return times
+
+
+def network(server, roots):
+    """Seconds that a request alone takes until the server has read it, over a connection that is kept: the middle."""
+    connection = http.client.HTTPSConnection("localhost", server.port, context=ssl.create_default_context(cafile=roots))
+    took = []
+    for n in range(DOWNLOADS):
+        server.asked.clear()
+        began = time.monotonic()
+        connection.request("GET", f"/v1/artifacts/{n:064x}")
+        connection.getresponse().read()
+        took.append(server.asked[0] - began)
+    connection.close()
+    return sorted(took)[DOWNLOADS // 2]
 
 
 def downloads(client, server):

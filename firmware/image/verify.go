@@ -19,13 +19,14 @@ type Policy struct {
 	MaxSize        uint32 // size of the slot in bytes; 0: no bound but MaxImageSize
 }
 
-// Verified is an image that [Verify] has accepted. It owns its bytes. The zero
-// value holds no image.
+// Verified is an image that [Verify] or [Take] has accepted. It owns its bytes.
+// The zero value holds no image.
 type Verified struct {
 	version compat.Version
 	app     App
 	payload []byte
 	sum     [32]byte
+	md5     [16]byte
 	keyID   string
 }
 
@@ -39,15 +40,17 @@ func (v Verified) Size() uint32 { return uint32(len(v.payload)) }
 // gives a fresh reader.
 func (v Verified) Payload() *bytes.Reader { return bytes.NewReader(v.payload) }
 
-// Copy is the payload in memory of the caller's, no more than it takes.
-func (v Verified) Copy() []byte { return append(make([]byte, 0, len(v.payload)), v.payload...) }
+// Bytes is the payload itself, for those that need all of it at once and only
+// read: a copy would be as much memory again. Whoever changed it would change what
+// was verified; the chip's MD5 then is not [Verified.MD5].
+func (v Verified) Bytes() []byte { return v.payload[:len(v.payload):len(v.payload)] }
 
 // SHA256 is the hash of the payload, which the signature covers.
 func (v Verified) SHA256() [32]byte { return v.sum }
 
 // MD5 is the payload's MD5, with which the chip's bootloader reports what its
 // flash holds. It finds write errors; it proves nothing else.
-func (v Verified) MD5() [16]byte { return md5.Sum(v.payload) }
+func (v Verified) MD5() [16]byte { return v.md5 }
 
 // App is what the app image says of itself.
 func (v Verified) App() App { return v.app }
@@ -58,13 +61,23 @@ func (v Verified) KeyID() string { return v.keyID }
 // IsZero tells whether there is no image.
 func (v Verified) IsZero() bool { return v.payload == nil }
 
-// Verify checks a whole signed file and is the only way to a [Verified]. Its
-// error is a [*Refused].
+// Verify checks a whole signed file; it and [Take] are the only ways to a
+// [Verified]. Its error is a [*Refused]. The result holds a copy, made before the
+// first check so that nobody can change it in between.
 //
 // The signature proves who made the payload; p says whether the payload is the
 // one for this robot. Until the signature is proven nothing of the payload is
 // interpreted, and the header decides nothing but where to look.
 func Verify(signed []byte, keys Keyring, p Policy) (Verified, error) {
+	if len(signed) <= maxSigned {
+		signed = bytes.Clone(signed)
+	}
+	return Take(signed, keys, p)
+}
+
+// Take is Verify without the copy: signed becomes the result's, and nobody may
+// change it from then on.
+func Take(signed []byte, keys Keyring, p Policy) (Verified, error) {
 	v, h, err := authenticate(signed, keys)
 	if err != nil {
 		return Verified{}, err
@@ -84,16 +97,17 @@ func Verify(signed []byte, keys Keyring, p Policy) (Verified, error) {
 	return v, nil
 }
 
-// authenticate proves that a known key signed the payload and takes a copy of
-// it, made before the first check so that nobody can change it in between.
+// maxSigned is the size of the largest signed file in bytes.
+const maxSigned = HeaderSize + MaxImageSize
+
+// authenticate proves that a known key signed the payload.
 func authenticate(signed []byte, keys Keyring) (Verified, Header, error) {
 	fail := func(code RefusalCode, format string, args ...any) (Verified, Header, error) {
 		return Verified{}, Header{}, refused(code, format, args...)
 	}
-	if len(signed) > HeaderSize+MaxImageSize {
-		return fail(RefusedSize, "%d bytes are more than the largest image of %d", len(signed), HeaderSize+MaxImageSize)
+	if len(signed) > maxSigned {
+		return fail(RefusedSize, "%d bytes are more than the largest image of %d", len(signed), maxSigned)
 	}
-	signed = bytes.Clone(signed)
 	h, err := ParseHeader(signed)
 	if err != nil {
 		return fail(RefusedNotAnImage, "%v", err)
@@ -116,7 +130,7 @@ func authenticate(signed []byte, keys Keyring) (Verified, Header, error) {
 		}
 		return fail(RefusedSignature, "not signed by a known key (known: %v)", keys)
 	}
-	return Verified{payload: payload, sum: sum, keyID: key.ID}, h, nil
+	return Verified{payload: payload, sum: sum, md5: md5.Sum(payload), keyID: key.ID}, h, nil
 }
 
 // check compares a genuine image with what the robot needs.

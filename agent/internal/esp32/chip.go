@@ -83,7 +83,7 @@ func (c *Chip) pack(v image.Verified, how func([]byte) *esprom.Ahead) *esprom.Ah
 	if c.ahead != nil && c.sum == v.MD5() {
 		return c.ahead
 	}
-	return how(v.Copy())
+	return how(v.Bytes())
 }
 
 // line is an open port and the way to reset what hangs on it.

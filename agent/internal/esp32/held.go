@@ -35,7 +35,7 @@ func (s *session) Write(ctx context.Context, to flashmap.Slot, v image.Verified,
 		return err
 	}
 	if ok && s.chip.cfg.Helds != nil {
-		s.wrote = &wrote{off, esprom.HeldOf(v.Copy())}
+		s.wrote = &wrote{off, esprom.HeldOf(v.Bytes())}
 	}
 	return nil
 }

@@ -41,14 +41,9 @@ type streamBlock struct {
 // pack makes the stream of data, which must not be empty, as small as it can,
 // which takes a second a megabyte, or quickly.
 func pack(data []byte, small bool) (*stream, error) {
-	z, err := squeeze(data)
+	z, err := smallest(data, small)
 	if err != nil {
 		return nil, err
-	}
-	if small {
-		if s := deflate.Zlib(data); len(s) < len(z) {
-			z = s
-		}
 	}
 	c, err := chart(z, data)
 	if err != nil {
@@ -57,20 +52,44 @@ func pack(data []byte, small bool) (*stream, error) {
 	return &stream{size: len(data), blocks: c.cut(z, len(data))}, nil
 }
 
-// squeeze packs data quickly.
-func squeeze(data []byte) ([]byte, error) {
+// smallest is data packed with care, where that is asked for and worth it, or
+// quickly. There is but one of the two in memory at a time.
+func smallest(data []byte, small bool) ([]byte, error) {
+	if small {
+		var quick counter
+		if err := squeeze(&quick, data); err != nil {
+			return nil, err
+		}
+		if z := deflate.Zlib(data); len(z) < int(quick) {
+			return z, nil
+		}
+	}
 	var z bytes.Buffer
-	w, err := zlib.NewWriterLevel(&z, zlib.BestCompression)
+	err := squeeze(&z, data)
+	return z.Bytes(), err
+}
+
+// counter counts what is written to it.
+type counter int
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}
+
+// squeeze packs data quickly.
+func squeeze(to io.Writer, data []byte) error {
+	w, err := zlib.NewWriterLevel(to, zlib.BestCompression)
 	if err != nil {
-		return nil, fmt.Errorf("deflate: %w", err)
+		return fmt.Errorf("deflate: %w", err)
 	}
 	if _, err := w.Write(data); err != nil {
-		return nil, fmt.Errorf("deflate: %w", err)
+		return fmt.Errorf("deflate: %w", err)
 	}
 	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("deflate: %w", err)
+		return fmt.Errorf("deflate: %w", err)
 	}
-	return z.Bytes(), nil
+	return nil
 }
 
 // A progress chart tells how far a stream is inflated after how many of its

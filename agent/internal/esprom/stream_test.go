@@ -59,7 +59,7 @@ func checkStream(t *testing.T, data []byte, small bool) {
 // TestChartChecks: a stream that does not give the data is not used.
 func TestChartChecks(t *testing.T) {
 	data := blockOf(100_000)
-	z, err := squeeze(data)
+	z, err := smallest(data, false)
 	if err != nil {
 		t.Fatal(err)
 	}

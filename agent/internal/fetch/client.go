@@ -250,7 +250,7 @@ func (c *Client) Verify(ctx context.Context, sha string, p image.Policy) (image.
 	if err != nil {
 		return image.Verified{}, err
 	}
-	v, err := image.Verify(data, c.cfg.Keys(), p)
+	v, err := image.Take(data, c.cfg.Keys(), p)
 	if err != nil {
 		c.log.Warn("image refused", "sha256", sha, "err", err)
 		return image.Verified{}, errors.Join(err, c.store.remove(name))

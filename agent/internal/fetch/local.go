@@ -232,7 +232,7 @@ func (c *Client) candidate(ctx context.Context, root *os.Root, file string, o Of
 	if got := digestOf(data); o.SHA256 != "" && got != o.SHA256 {
 		return nil, image.Verified{}, fmt.Errorf("it has the SHA-256 %s, and another was asked for", got)
 	}
-	v, err := image.Verify(data, c.cfg.Keys(), p)
+	v, err := image.Take(data, c.cfg.Keys(), p)
 	return data, v, err
 }
 

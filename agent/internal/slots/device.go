@@ -71,7 +71,7 @@ func (d *Device) Write(ctx context.Context, to flashmap.Slot, v image.Verified, 
 			progress(int64(done), int64(total))
 		}
 	}
-	sum, err := d.write(ctx, view, p, 0, v.Copy(), []flashmap.Slot{view.Boots, view.Chosen}, tell)
+	sum, err := d.write(ctx, view, p, 0, v.Bytes(), []flashmap.Slot{view.Boots, view.Chosen}, tell)
 	if err != nil {
 		return err
 	}

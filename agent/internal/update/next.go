@@ -83,7 +83,7 @@ func Next(m Memory, ev Event, now time.Time) (Memory, []Effect, error) {
 	case Restarted:
 		s.restarted()
 	case Released:
-		s.released()
+		err = s.released(e)
 	case EffectFailed:
 		s.failed(e)
 	default:
@@ -221,11 +221,18 @@ func (s *step) rollback(e RollbackAsked) error {
 	return nil
 }
 
-func (s *step) released() {
-	s.letGo()
-	if s.m.Job.State == Waiting {
+// released belongs to the states that wait for line and chip to be back. In any
+// other they may have been taken since, and it tells of an earlier time.
+func (s *step) released(e Released) error {
+	switch s.m.Job.State {
+	case Idle, Failed, RolledBack, Booting:
+	case Waiting:
 		s.effects = append(s.effects, DoAskGates)
+	case Checking, Downloading, Verifying, Handover, Connecting, Writing, Attesting, Validating, Confirmed, Observing, RollingBack:
+		return s.unexpected(e)
 	}
+	s.letGo()
+	return nil
 }
 
 // failed is the answer to an effect that failed, by the state it was for.

@@ -452,6 +452,19 @@ func TestNoJobWhileTheChipIsPutBack(t *testing.T) {
 	run(t, m, asked)
 }
 
+// TestALateReleaseGivesNothingBack: while the chip is in use, that it was given
+// back is news of an earlier time.
+func TestALateReleaseGivesNothingBack(t *testing.T) {
+	connecting, _ := run(t, New(), asked, Resolved{}, Fetched{}, proven, Clear{}, LineTaken{})
+	restoring, _ := run(t, until(t, Validating), TrialFailed{Code: "c"})
+	for _, m := range []Memory{connecting, until(t, Writing), restoring} {
+		next, effects, err := Next(m, Released{}, noon)
+		if u := new(Unexpected); !errors.As(err, &u) || !next.Held || !next.Loader || effects != nil {
+			t.Errorf("in %s: %v, held %v, loader %v, %v", m.Job.State, err, next.Held, next.Loader, effects)
+		}
+	}
+}
+
 func TestARollbackOnRequest(t *testing.T) {
 	m := until(t, Observing)
 	m, _ = run(t, m, ObservationOver{}, Trigger{ID: "j2", Request: Request{Origin: FromSchedule}}, NothingNewer{})

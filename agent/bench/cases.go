@@ -234,7 +234,7 @@ func (c benchCase) row(who rival, samples []sample, f files) row {
 	if who.noStub {
 		floor = f.raw
 	}
-	r.Bound = c.bound(s, floor, who.noStub)
+	r.Bound = c.bound(s, floor)
 	r.More = []figure{
 		{Name: "to the chip", Value: float64(s.toChip), Unit: "B"}, {Name: "floor", Value: float64(floor), Unit: "B"},
 		{Name: "to the host", Value: float64(s.toHost), Unit: "B"}, {Name: "process", Value: s.whole.Seconds(), Unit: "s"},
@@ -251,14 +251,10 @@ func (c benchCase) onLine(n int) time.Duration {
 }
 
 // bound is what the case cannot take less than: floor bytes on the line, or the
-// erasing and writing that the run did, and one MD5 of the whole. The ROM loader
-// receives nothing while it writes.
-func (c benchCase) bound(s sample, floor int, rom bool) *bound {
+// erasing and writing that the run did, and one MD5 of the whole.
+func (c benchCase) bound(s sample, floor int) *bound {
 	by, least := "line", c.onLine(floor)
-	switch {
-	case rom:
-		by, least = "line and flash", least+s.writing
-	case s.writing > least:
+	if s.writing > least {
 		by, least = "flash", s.writing
 	}
 	if !c.instant {

@@ -42,7 +42,7 @@ type world struct {
 	counts map[string]uint64
 	cuts   []cut
 	struck cut  // the latest
-	deadly cut  // the latest that ends the agent: another may strike before it does
+	deadly cut  // that has yet to end the agent; where there are two, the one that takes the power
 	beyond bool // what went wrong is nothing that an agent could see
 	fell   *cut // that took the robot's power since its computer was started
 	hits   int
@@ -112,7 +112,7 @@ func (w *world) strike() cut {
 		w.away++
 	}
 	w.full = w.full || w.struck.how == "full"
-	if w.struck.who == robotPower || w.struck.who == agentOnly {
+	if w.struck.who == robotPower || w.struck.who == agentOnly && w.deadly.who != robotPower {
 		w.deadly = w.struck
 	}
 	if w.struck.who == robotPower {
@@ -139,6 +139,9 @@ func (w *world) Struck() {
 		w.beyond = true
 	}
 	c, agent := w.strike(), w.agent
+	if w.deadly == c { // it is done here
+		w.deadly = cut{}
+	}
 	w.mu.Unlock()
 	if agent != nil && (c.who == robotPower || c.who == agentOnly) {
 		agent.die()
@@ -169,7 +172,7 @@ func (w *world) event(kind string) (how string) {
 	c := w.strike()
 	w.mu.Unlock()
 	if strings.HasPrefix(c.how, before) {
-		w.perish(c)
+		w.perish(w.killer())
 	}
 	if c.how == "full" {
 		w.fates <- c
@@ -184,11 +187,14 @@ func (w *world) latest() cut {
 	return w.struck
 }
 
-// killer is the cut by which the agent is to end now.
+// killer is the cut by which the agent is to end now; the zero cut: another has
+// ended it already.
 func (w *world) killer() cut {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.deadly
+	c := w.deadly
+	w.deadly = cut{}
+	return c
 }
 
 // dark says whether the computer has lost its power, and by which cut. It has it
@@ -206,6 +212,9 @@ func (w *world) dark() (cut, bool) {
 
 // perish ends the agent, and takes the power where it is the robot's.
 func (w *world) perish(c cut) {
+	if c == (cut{}) {
+		return
+	}
 	w.mu.Lock()
 	agent := w.agent
 	w.mu.Unlock()

@@ -106,7 +106,11 @@ func (n *Node) subscribe(into *inbox, topic string, ts types.MessageTypeSupport,
 		if err != nil {
 			return err
 		}
-		return into.add(s, draw)
+		if err := into.add(s, draw); err != nil {
+			s.close()
+			return err
+		}
+		return nil
 	})
 }
 

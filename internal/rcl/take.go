@@ -9,8 +9,6 @@ package rcl
 static rcl_ret_t take(const void *subscription, void *message) {
 	return rcl_take(subscription, message, NULL, NULL);
 }
-
-static const char *complaint(void) { return rcutils_get_error_string().str; }
 */
 import "C"
 
@@ -51,8 +49,8 @@ func (s *spout) take(m types.Message) (bool, error) {
 	case C.RCL_RET_SUBSCRIPTION_TAKE_FAILED:
 		return false, nil
 	default:
-		err := errors.New(C.GoString(C.complaint()))
-		return false, fmt.Errorf("%w (rcl %d)", err, int(rc))
+		said := C.rcutils_get_error_string()
+		return false, fmt.Errorf("%s (rcl %d)", C.GoString(&said.str[0]), int(rc))
 	}
 }
 

@@ -64,6 +64,10 @@ func (l *life) dial(context.Context) (net.Conn, error) {
 	return near, nil
 }
 
+// arrival is how long after a packet's event it has arrived, and who is to die
+// after that dies.
+const arrival = 10 * time.Millisecond
+
 // pump brings packets from one pipe to the other, each of them an event.
 func (w *world) pump(l *life, kind string, from io.Reader, to io.Writer) {
 	r := bufio.NewReader(from)
@@ -88,7 +92,7 @@ func (w *world) pump(l *life, kind string, from io.Reader, to io.Writer) {
 			}
 		}
 		if hit == after {
-			time.Sleep(10 * time.Millisecond) // it has arrived
+			time.Sleep(arrival)
 			w.perish(w.killer())
 			return
 		}

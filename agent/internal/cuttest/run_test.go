@@ -2,6 +2,7 @@ package cuttest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/robot-platform/robot-ota/agent/internal/update"
+	"github.com/robot-platform/robot-ota/internal/disk/disktest"
 	"github.com/robot-platform/robot-ota/sim/espsim"
 )
 
@@ -59,7 +61,7 @@ func (w *world) play(ctx context.Context) (r result) {
 			w.outlive(c)
 		}
 		l, err := w.begin(ctx)
-		if err != nil && !l.dead() && w.latest().who != "disk" { // what fails then makes it start again
+		if err != nil && !l.dead() && w.latest().who != "disk" && !errors.Is(err, disktest.ErrCut) { // what fails then makes it start again
 			w.oracle.blame("the agent does not start: %v", err)
 		}
 		done := err == nil && w.await(l, start)
@@ -152,6 +154,7 @@ func (w *world) await(l *life, start time.Time) (done bool) {
 			w.mu.Lock()
 			w.cuts = nil // nothing is to happen while the end is judged
 			w.mu.Unlock()
+			time.Sleep(5 * arrival) // a kill may have struck and not yet had its effect
 			synctest.Wait()
 			return !l.dead()
 		}

@@ -24,10 +24,18 @@ type machine struct {
 	env       []string
 }
 
-// newMachine has links to the basics and to the prerequisites except those named.
+// newMachine has links to the basics and to the prerequisites except those named. Go's telemetry is off: a go command
+// leaves a process behind for it, which may still write into home while the test takes that away.
 func newMachine(t *testing.T, without ...string) *machine {
 	t.Helper()
 	m := &machine{bin: t.TempDir(), home: t.TempDir()}
+	telemetry := filepath.Join(m.home, ".config", "go", "telemetry") // os.UserConfigDir, as golang.org/x/telemetry finds it
+	if err := os.MkdirAll(telemetry, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(telemetry, "mode"), []byte("off\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range append(append([]string{}, basics...), prerequisites...) {
 		if strings.Contains(" "+strings.Join(without, " ")+" ", " "+name+" ") {
 			continue

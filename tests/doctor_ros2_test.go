@@ -21,6 +21,8 @@ import (
 	broker "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	simbroker "github.com/robot-platform/robot-ota/sim/broker"
 )
 
 // diagnosis is `ota-agent doctor --json`.
@@ -69,7 +71,7 @@ func fleetBroker(t *testing.T, dir, addr string) *broker.Server {
 		t.Fatal(err)
 	}
 	s := broker.New(&broker.Options{Logger: slog.New(slog.DiscardHandler)})
-	l := listeners.NewTCP(listeners.Config{ID: "tls", Address: addr, TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}}})
+	l := simbroker.NewDoor(listeners.Config{ID: "tls", Address: addr, TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}}})
 	if err := errors.Join(s.AddHook(new(openHouse), nil), s.AddListener(l), s.Serve()); err != nil {
 		t.Fatal(err)
 	}

@@ -7,10 +7,10 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 )
 
-// door is a way into an embedded broker, which closes by itself: the server's own
+// Door is a way into an embedded broker over TCP or TLS, which closes by itself: the server's own
 // way looks for the door's clients under a lock that it takes twice, and waits for
 // ever where one of them leaves in between (mochi-mqtt v2.7.9, Clients.GetByListener).
-type door struct {
+type Door struct {
 	*listeners.TCP
 	mu     sync.Mutex // guards what follows
 	shut   bool
@@ -18,12 +18,13 @@ type door struct {
 	guests sync.WaitGroup
 }
 
-func newDoor(c listeners.Config) *door {
-	return &door{TCP: listeners.NewTCP(c), inside: map[net.Conn]struct{}{}}
+// NewDoor is a listener for mochi's Server.AddListener.
+func NewDoor(c listeners.Config) *Door {
+	return &Door{TCP: listeners.NewTCP(c), inside: map[net.Conn]struct{}{}}
 }
 
 // Serve lets connections in until Close.
-func (d *door) Serve(establish listeners.EstablishFn) {
+func (d *Door) Serve(establish listeners.EstablishFn) {
 	d.TCP.Serve(func(id string, conn net.Conn) error {
 		if !d.enter(conn) {
 			return conn.Close()
@@ -34,7 +35,7 @@ func (d *door) Serve(establish listeners.EstablishFn) {
 }
 
 // Close ends the door's connections, and returns when nobody is left.
-func (d *door) Close(listeners.CloseFn) {
+func (d *Door) Close(listeners.CloseFn) {
 	d.TCP.Close(func(string) {})
 	d.mu.Lock()
 	d.shut = true
@@ -45,7 +46,7 @@ func (d *door) Close(listeners.CloseFn) {
 	d.guests.Wait()
 }
 
-func (d *door) enter(conn net.Conn) bool {
+func (d *Door) enter(conn net.Conn) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.shut {
@@ -56,7 +57,7 @@ func (d *door) enter(conn net.Conn) bool {
 	return true
 }
 
-func (d *door) leave(conn net.Conn) {
+func (d *Door) leave(conn net.Conn) {
 	d.mu.Lock()
 	delete(d.inside, conn)
 	d.mu.Unlock()

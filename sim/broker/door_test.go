@@ -13,7 +13,7 @@ import (
 // A door closes without the server's help, which may wait for ever: it ends the
 // connections itself, returns when nobody is inside, and lets nobody in from then on.
 func TestDoorClosesByItself(t *testing.T) {
-	d := newDoor(listeners.Config{ID: "x", Address: "127.0.0.1:0"})
+	d := NewDoor(listeners.Config{ID: "x", Address: "127.0.0.1:0"})
 	if err := d.Init(slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}

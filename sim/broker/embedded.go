@@ -17,7 +17,7 @@ import (
 // Embedded is a broker in this process. Close ends it.
 type Embedded struct {
 	server             *mqtt.Server
-	byPassword, byCert *door
+	byPassword, byCert *Door
 }
 
 // Open starts a broker that listens when Open returns.
@@ -44,9 +44,9 @@ func Open(cfg Config, log *slog.Logger) (*Embedded, error) {
 }
 
 func (e *Embedded) listen(cfg Config, pair tls.Certificate) error {
-	add := func(id, address string, c *tls.Config) (*door, error) {
+	add := func(id, address string, c *tls.Config) (*Door, error) {
 		c.MinVersion, c.Certificates = tls.VersionTLS12, []tls.Certificate{pair}
-		l := newDoor(listeners.Config{ID: id, Address: address, TLSConfig: c})
+		l := NewDoor(listeners.Config{ID: id, Address: address, TLSConfig: c})
 		if err := e.server.AddListener(l); err != nil {
 			return nil, fmt.Errorf("listen at %s: %w", address, err)
 		}
@@ -80,7 +80,7 @@ func (e *Embedded) ByPassword() string { return address(e.byPassword) }
 // ByCert is where clients come in by certificate.
 func (e *Embedded) ByCert() string { return address(e.byCert) }
 
-func address(l *door) string {
+func address(l *Door) string {
 	if l == nil {
 		return ""
 	}

@@ -32,6 +32,7 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/mqttlink"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 	"github.com/robot-platform/robot-ota/firmware/compat"
+	simbroker "github.com/robot-platform/robot-ota/sim/broker"
 	simdtls "github.com/robot-platform/robot-ota/sim/dtls"
 )
 
@@ -236,7 +237,7 @@ func TestBroker(t *testing.T) {
 	pair, ca := certified(t, year)
 	s := broker.New(&broker.Options{Logger: slog.New(slog.DiscardHandler)})
 	addr := unused(t)
-	l := listeners.NewTCP(listeners.Config{ID: "x", Address: addr, TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}}})
+	l := simbroker.NewDoor(listeners.Config{ID: "x", Address: addr, TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}}})
 	if err := errors.Join(s.AddHook(new(doorman), nil), s.AddListener(l), s.Serve()); err != nil {
 		t.Fatal(err)
 	}

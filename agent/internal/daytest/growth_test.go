@@ -7,8 +7,11 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/robot-platform/robot-ota/agent/internal/robot"
 )
 
 // What may differ between the halves of a soak and is no growth: each figure is
@@ -29,6 +32,8 @@ func bound(path string) (most int, ok bool) {
 		".known":          64,  // ends of jobs that the history has
 		".Job.Evidence":   64,  // of the job that is
 		".spent":          64,  // states that it went through
+		// A look at the robot, which is there while somebody learns or watches; the robot's own are compared.
+		".last.Diagnostics": robot.MaxDiagnostics,
 	} {
 		if strings.HasSuffix(path, end) {
 			return most, true
@@ -125,6 +130,35 @@ func (s hours) growth() (all []string) {
 		compare(path, noiseLengths, func(h hour) int { return h.lengths[path] })
 	}
 	return all
+}
+
+// TestGrowth: what grows is found, and what is there in some hours and bounded is not taken for it.
+func TestGrowth(t *testing.T) {
+	day := func(path string, first, second int) (all hours) {
+		for i := range 24 {
+			n := first
+			if i >= 12 {
+				n = second
+			}
+			all = append(all, hour{lengths: map[string]int{path: n}})
+		}
+		return all
+	}
+	for _, test := range []struct {
+		path          string
+		first, second int
+		grows         bool
+	}{
+		{"engine.Engine.queue", 0, 31, true},
+		{"engine.Engine.queue", 31, 31 + noiseLengths, false},
+		{"robot.Board.facts.Diagnostics", 31, 200, true},
+		{"engine.Engine.baseline.learner.last.Diagnostics", 0, 31, false},
+		{"engine.Engine.baseline.learner.last.Diagnostics", 0, robot.MaxDiagnostics + 1, true},
+	} {
+		if got := day(test.path, test.first, test.second).growth(); (len(got) > 0) != test.grows {
+			t.Errorf("%s from %d to %d: %q", test.path, test.first, test.second, got)
+		}
+	}
 }
 
 func (s hours) table() string {

@@ -9,11 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
-	"github.com/robot-platform/robot-ota/agent/internal/census"
 	"github.com/robot-platform/robot-ota/agent/internal/config"
-	"github.com/robot-platform/robot-ota/agent/internal/control"
 	"github.com/robot-platform/robot-ota/agent/internal/engine"
 	"github.com/robot-platform/robot-ota/agent/internal/esp32"
 	"github.com/robot-platform/robot-ota/agent/internal/fetch"
@@ -87,40 +83,15 @@ func wire(ctx context.Context, a agent) error {
 	}
 	self := a.examinee(memory, damaged, dog, core, store, board, link, ring)
 	self.lists = signed
-	g, ctx := errgroup.WithContext(ctx)
+	all := crew{subject: self, plan: plan, source: ports.Source, deployments: deployments, probe: probe, listener: mine.listener}
 	if withROS {
 		node, err := rosnode.New(signed.onNode(ring.onNode(a.nodeConfig(core, plan, board))), core, board, a.log)
 		if err != nil {
 			return err
 		}
-		self.node = node
-		g.Go(func() error { return node.Run(ctx) })
+		self.node, all.ros = node, node
 	}
-	if link != nil {
-		count := census.New(a.cfg.Robot.ID, a.cfg.Robot.SKU, board, core)
-		g.Go(func() error { count.Run(ctx); return nil })
-		g.Go(func() error { return link.WithCensus(count).Run(ctx, core) })
-	}
-	if deployments != nil {
-		g.Go(func() error { return deployments.Run(ctx) })
-	}
-	g.Go(func() error { return core.Run(ctx) })
-	if probe != nil {
-		g.Go(func() error { probe.Run(ctx); return nil })
-	}
-	g.Go(func() error { return dog.run(ctx, core) })
-	server := control.NewServer(core, store, a.log).WithKeys(ring)
-	server.Examine(self)
-	g.Go(func() error { return server.Serve(ctx, mine.listener) })
-	g.Go(func() error {
-		plan.Run(ctx, func(ctx context.Context) error {
-			_, err := core.Trigger(ctx, update.Request{Origin: update.FromSchedule})
-			return a.refreshed(ctx, ports.Source, err)
-		})
-		return nil
-	})
-	a.ready()
-	return g.Wait()
+	return all.run(ctx, a)
 }
 
 // http is the way to the update server, and its address.

@@ -2,7 +2,6 @@ package flashmap
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -39,10 +38,8 @@ func (p *plan) put(i int, e Entry) {
 		return
 	}
 	data := bytes.Repeat([]byte{0xFF}, sectorSize)
-	binary.LittleEndian.PutUint32(data, e.Seq)
-	copy(data[4:], e.Label[:])
-	binary.LittleEndian.PutUint32(data[24:], uint32(e.State))
-	binary.LittleEndian.PutUint32(data[28:], e.CRC)
+	raw := e.Bytes()
+	copy(data, raw[:])
 	p.Entries[i] = e
 	p.edits = append(p.edits, Edit{Offset: uint32(i * sectorSize), Data: data})
 }

@@ -64,6 +64,15 @@ type Entry struct {
 // not blank. Its State may still forbid booting it.
 func (e Entry) Valid() bool { return e.Seq != blankSeq && e.CRC == seqCRC(e.Seq) }
 
+// Bytes is the entry as it lies in flash, at the start of its sector.
+func (e Entry) Bytes() (raw [32]byte) {
+	binary.LittleEndian.PutUint32(raw[:], e.Seq)
+	copy(raw[4:], e.Label[:])
+	binary.LittleEndian.PutUint32(raw[24:], uint32(e.State))
+	binary.LittleEndian.PutUint32(raw[28:], e.CRC)
+	return raw
+}
+
 // bootable tells whether the bootloader considers the entry.
 func (e Entry) bootable() bool {
 	return e.Valid() && e.State != Invalid && e.State != Aborted
@@ -99,15 +108,24 @@ func ParseOTAData(raw []byte) (OTAData, error) {
 	}
 	var o OTAData
 	for i := range o.Entries {
-		b := raw[i*sectorSize:]
-		o.Entries[i] = Entry{
-			Seq:   binary.LittleEndian.Uint32(b),
-			Label: [20]byte(b[4:24]),
-			State: OTAState(binary.LittleEndian.Uint32(b[24:])),
-			CRC:   binary.LittleEndian.Uint32(b[28:]),
-		}
+		o.Entries[i] = parseEntry(raw[i*sectorSize:])
 	}
 	return o, nil
+}
+
+func parseEntry(b []byte) Entry {
+	return Entry{
+		Seq:   binary.LittleEndian.Uint32(b),
+		Label: [20]byte(b[4:24]),
+		State: OTAState(binary.LittleEndian.Uint32(b[24:])),
+		CRC:   binary.LittleEndian.Uint32(b[28:]),
+	}
+}
+
+// With is what the OTA data are after an edit that a planner made.
+func (o OTAData) With(e Edit) OTAData {
+	o.Entries[e.Offset/sectorSize] = parseEntry(e.Data)
+	return o
 }
 
 // Choose gives the slot that the bootloader selects, and the entry (0 or 1)

@@ -98,11 +98,9 @@ type session struct{ *life }
 func (s session) Inspect(ctx context.Context) (l engine.Layout, err error) {
 	err = s.touch(ctx, "inspect", func() {
 		c := &s.day.chip
-		l = engine.Layout{Next: flashmap.Slot(c.next), Inactive: flashmap.Slot(1 - c.next), State: c.slots[c.next].state, SlotSize: 2 << 20,
-			Installed: map[flashmap.Slot]update.Installed{}}
-		for i, h := range c.slots {
-			l.Installed[flashmap.Slot(i)] = update.Installed{Slot: flashmap.Slot(i).String(), Version: h.version, AppSHA256: h.sha}
-		}
+		l = engine.Layout{Next: flashmap.Slot(c.next), Inactive: flashmap.Slot(1 - c.next), State: c.slots[c.next].state, SlotSize: 2 << 20}
+		h := c.slots[c.next]
+		l.Installed = update.Installed{Slot: l.Next.String(), Version: h.version, AppSHA256: h.sha}
 	})
 	return l, err
 }

@@ -67,8 +67,7 @@ func (e *Engine) proveAgain(ctx context.Context, m update.Memory) error {
 
 // fits holds the job against what the chip says of itself.
 func (e *Engine) fits(m update.Memory, l Layout) (update.Installed, error) {
-	from := l.Installed[l.Next]
-	from.Slot = l.Next.String()
+	from := l.Installed
 	said := e.ports.Robot.Facts().Firmware
 	img := m.Job.Image
 	switch {

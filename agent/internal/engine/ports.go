@@ -74,8 +74,8 @@ type Layout struct {
 	// an update goes to.
 	Next, Inactive flashmap.Slot
 	State          flashmap.OTAState // of Next; Valid for factory
-	Installed      map[flashmap.Slot]update.Installed
-	SlotSize       uint32 // bytes, of Inactive
+	Installed      update.Installed  // in Next
+	SlotSize       uint32            // bytes, of Inactive
 }
 
 // Session is a chip in its loader.

@@ -405,11 +405,9 @@ func (s session) Inspect(ctx context.Context) (engine.Layout, error) {
 	err := s.op(ctx, "inspect")
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := engine.Layout{Next: flashmap.Slot(s.boot), Inactive: flashmap.Slot(1 - s.boot), State: s.slots[s.boot].state, SlotSize: 2 << 20,
-		Installed: map[flashmap.Slot]update.Installed{}}
-	for i, f := range s.slots {
-		l.Installed[flashmap.Slot(i)] = update.Installed{Slot: flashmap.Slot(i).String(), Version: f.version, AppSHA256: f.sha}
-	}
+	l := engine.Layout{Next: flashmap.Slot(s.boot), Inactive: flashmap.Slot(1 - s.boot), State: s.slots[s.boot].state, SlotSize: 2 << 20}
+	f := s.slots[s.boot]
+	l.Installed = update.Installed{Slot: l.Next.String(), Version: f.version, AppSHA256: f.sha}
 	return l, err
 }
 

@@ -152,9 +152,7 @@ func (e *Engine) enter(ctx context.Context) (update.Visit, error) {
 	if err != nil {
 		return update.Visit{}, errors.Join(errors.New("the loader answers, but the chip's slots cannot be read"), err)
 	}
-	boots := l.Installed[l.Next]
-	boots.Slot = l.Next.String()
-	return update.Visit{Boots: boots, Connect: time.Since(start).Seconds()}, nil
+	return update.Visit{Boots: l.Installed, Connect: time.Since(start).Seconds()}, nil
 }
 
 // hear waits for the firmware's next word after a moment.

@@ -21,7 +21,6 @@ import (
 	"github.com/robot-platform/robot-ota/agent/internal/slots"
 	"github.com/robot-platform/robot-ota/agent/internal/update"
 	"github.com/robot-platform/robot-ota/firmware/compat"
-	"github.com/robot-platform/robot-ota/firmware/flashmap"
 	"github.com/robot-platform/robot-ota/firmware/image"
 )
 
@@ -156,26 +155,19 @@ func (s *session) Inspect(ctx context.Context) (engine.Layout, error) {
 	if err != nil {
 		return engine.Layout{}, err
 	}
-	l := engine.Layout{
-		Next: v.Boots, Inactive: v.Inactive, State: v.State,
-		Installed: make(map[flashmap.Slot]update.Installed, len(v.Slots)),
-	}
-	for _, c := range v.Slots {
-		if c.Slot == v.Inactive {
-			l.SlotSize = c.Partition.Size
-		}
-		if c.Err == nil {
-			l.Installed[c.Slot] = installed(c)
-		}
-	}
-	return l, nil
+	inactive, _ := v.Table.Slot(v.Inactive)
+	return engine.Layout{Next: v.Boots, Inactive: v.Inactive, State: v.State, Installed: installed(v), SlotSize: inactive.Size}, nil
 }
 
-// installed reads the outline of an app in flash: what it says of itself.
-func installed(c slots.Content) update.Installed {
-	i := update.Installed{Slot: c.Slot.String(), AppSHA256: hex.EncodeToString(c.App.Digest[:])}
-	if v, err := compat.ParseVersion(c.App.Desc.Version); err == nil {
-		i.Version = v
+// installed reads the outline of the app that boots: what it says of itself.
+func installed(v slots.View) update.Installed {
+	i := update.Installed{Slot: v.Boots.String()}
+	if v.App.Size == 0 {
+		return i // no slot holds an app
+	}
+	i.AppSHA256 = hex.EncodeToString(v.App.Digest[:])
+	if version, err := compat.ParseVersion(v.App.Desc.Version); err == nil {
+		i.Version = version
 	}
 	return i
 }

@@ -189,3 +189,36 @@ func TestReadFaults(t *testing.T) {
 		})
 	}
 }
+
+// astray garbles the address of the first read that is asked for.
+type astray struct {
+	*espsim.Port
+	struck bool
+}
+
+func (a *astray) Write(p []byte) (int, error) {
+	const address = 1 + 8 // behind the frame's mark and the header
+	if read := len(p) > address+4 && (p[2] == 0xD2 || p[2] == 0x0E); read && !a.struck {
+		p = bytes.Clone(p)
+		p[address+1] ^= 0x10
+		a.struck = true
+	}
+	return a.Port.Write(p)
+}
+
+// TestReadAstray: a request has no checksum, so the loader reads where a garbled address says, and the stub proves by its
+// MD5 what lies there. It is not taken for what was asked for.
+func TestReadAstray(t *testing.T) {
+	flash := content(1<<20, 5)
+	for _, noStub := range []bool{false, true} {
+		bubble(t, espsim.Config{Flash: flash, FlashSize: 1 << 20}, func(t *testing.T, chip *espsim.Chip) {
+			port := &astray{Port: chip.Open(), struck: true}
+			s := connectBy(t, port, buttons{chip}, esprom.Options{NoStub: noStub})
+			port.struck = false
+			got, err := s.Read(t.Context(), 0x18000, 32)
+			if err != nil || !port.struck || !bytes.Equal(got, flash[0x18000:0x18000+32]) {
+				t.Errorf("without a stub: %v: read %x, %v, want %x", noStub, got, err, flash[0x18000:0x18000+32])
+			}
+		})
+	}
+}

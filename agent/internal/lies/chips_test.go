@@ -111,11 +111,28 @@ func as(op byte, f func(frame []byte) [][]byte) func([]byte) [][]byte {
 	}
 }
 
+// ofWrites is as for MD5s, but not for one that is asked for after a read, of the same range.
+func ofWrites(f func(frame []byte) [][]byte) func([]byte) [][]byte {
+	read := false
+	lie := as(opMD5, func(frame []byte) [][]byte {
+		if read {
+			read = false
+			return [][]byte{frame}
+		}
+		return f(frame)
+	})
+	return func(frame []byte) [][]byte {
+		if len(frame) == md5.Size { // how a read ends
+			read = true
+		}
+		return lie(frame)
+	}
+}
+
 func one(f func(frame []byte)) func([]byte) [][]byte {
 	return func(frame []byte) [][]byte { f(frame); return [][]byte{frame} }
 }
 
-// after lets the first n frames pass.
 func after(n int, f func([]byte) [][]byte) func([]byte) [][]byte {
 	return func(frame []byte) [][]byte {
 		if n--; n >= 0 {
@@ -136,10 +153,11 @@ func TestHostileChips(t *testing.T) {
 		babble []byte
 		want   string // part of the error; "": the chip's word does no harm, and the update goes on
 	}{
-		"another MD5, each time": {as(opMD5, one(func(f []byte) { f[8] ^= 1 })), nil, "flash content differs from what was written"},
-		"no MD5":                 {as(opMD5, one(func(f []byte) { clear(f[8:24]) })), nil, "flash content differs from what was written"},
+		"another MD5, each time": {ofWrites(one(func(f []byte) { f[8] ^= 1 })), nil, "flash content differs from what was written"},
+		"another MD5 of reads":   {as(opMD5, one(func(f []byte) { f[8] ^= 1 })), nil, "do not match the chip's MD5"},
+		"no MD5":                 {ofWrites(one(func(f []byte) { clear(f[8:24]) })), nil, "flash content differs from what was written"},
 		"half an MD5":            {as(opMD5, func(f []byte) [][]byte { f[2] = 10; return [][]byte{append(f[:16], 0, 0)} }), nil, ""},
-		"an MD5 in letters":      {as(opMD5, one(func(f []byte) { copy(f[8:24], "zzzzzzzzzzzzzzzz") })), nil, "flash content differs from what was written"},
+		"an MD5 in letters":      {ofWrites(one(func(f []byte) { copy(f[8:24], "zzzzzzzzzzzzzzzz") })), nil, "flash content differs from what was written"},
 		"that all failed":        {as(opMD5, func(f []byte) [][]byte { return [][]byte{{1, opMD5, 2, 0, 0, 0, 0, 0, 0xC4, 0}} }), nil, ""},
 		"nothing after a while":  {after(20, func([]byte) [][]byte { return nil }), nil, "?"},
 		"answers to questions of others": {func(f []byte) [][]byte {
@@ -233,12 +251,14 @@ func update2(t *testing.T, chip *espsim.Chip, port *liar, w *world) error {
 	return errors.Join(err, s.Close(ctx, true))
 }
 
-// contents has the chip say other contents of its flash than there are, with an
-// MD5 that fits.
+// contents has the chip say other contents of its flash than there are, with
+// MD5s that fit: that at the end of the read, and that which is asked for then.
 func contents(of []byte, change func([]byte)) func([]byte) [][]byte {
 	lie := bytes.Clone(of)
 	change(lie)
 	var said []byte // since the reading began
+	var sum [md5.Size]byte
+	again := false
 	return func(frame []byte) [][]byte {
 		switch {
 		case len(frame) >= 256 && len(frame) <= len(of) && bytes.Contains(of, frame[:64]):
@@ -248,9 +268,13 @@ func contents(of []byte, change func([]byte)) func([]byte) [][]byte {
 			said = append(said, f...)
 			return [][]byte{f}
 		case len(frame) == md5.Size && len(said) > 0:
-			sum := md5.Sum(said)
-			said = nil
+			sum, said, again = md5.Sum(said), nil, true
 			return [][]byte{sum[:]}
+		case again && len(frame) >= 8+md5.Size && frame[1] == opMD5:
+			again = false
+			f := bytes.Clone(frame)
+			copy(f[8:], sum[:])
+			return [][]byte{f}
 		}
 		return [][]byte{frame}
 	}

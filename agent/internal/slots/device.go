@@ -3,6 +3,7 @@ package slots
 import (
 	"context"
 	"crypto/md5"
+	"errors"
 	"fmt"
 
 	"github.com/robot-platform/robot-ota/firmware/flashmap"
@@ -153,7 +154,7 @@ func (d *Device) Switch(ctx context.Context, from, to flashmap.Slot) error {
 	if v.Boots != from && v.Boots != to {
 		return refuse(CodeRunningSlot, "the chip boots %v, not %v", v.Boots, from)
 	}
-	if err := d.bootable(v, from); err != nil {
+	if err := d.bootable(ctx, from); err != nil {
 		return err
 	}
 	edits, err := v.OTA.Switch(from, to, v.Table.OTASlots())
@@ -170,7 +171,7 @@ func (d *Device) Restore(ctx context.Context, bad, good flashmap.Slot) error {
 	if err != nil {
 		return err
 	}
-	if err := d.bootable(v, good); err != nil {
+	if err := d.bootable(ctx, good); err != nil {
 		return err
 	}
 	edits, err := v.OTA.Restore(bad, good, v.Table.OTASlots())
@@ -186,7 +187,7 @@ func (d *Device) Confirm(ctx context.Context, s flashmap.Slot) error {
 	if err != nil {
 		return err
 	}
-	if err := d.bootable(v, s); err != nil {
+	if err := d.bootable(ctx, s); err != nil {
 		return err
 	}
 	edits, err := v.OTA.Confirm(s, v.Table.OTASlots())
@@ -197,30 +198,38 @@ func (d *Device) Confirm(ctx context.Context, s flashmap.Slot) error {
 }
 
 // bootable: slot s holds what looks like an app for this chip.
-func (d *Device) bootable(v View, s flashmap.Slot) error {
-	c, ok := v.Slot(s)
+func (d *Device) bootable(ctx context.Context, s flashmap.Slot) error {
+	app, err := d.Outline(ctx, s)
 	switch {
-	case !ok:
-		return refuse(CodeNoSlot, "the chip has no slot %v", s)
-	case c.Err != nil:
-		return refuse(CodeNoApp, "%v holds no app that could boot", s).because(c.Err)
-	case c.App.Chip != d.chip:
-		return refuse(CodeOtherChip, "the app in %v is for %v, this is an %v", s, c.App.Chip, d.chip)
+	case errors.Is(err, image.ErrApp):
+		return refuse(CodeNoApp, "%v holds no app that could boot", s).because(err)
+	case err != nil:
+		return err
+	case app.Chip != d.chip:
+		return refuse(CodeOtherChip, "the app in %v is for %v, this is an %v", s, app.Chip, d.chip)
 	}
 	return nil
 }
 
-// apply carries out edits of the OTA data in their order, has the chip's MD5 of
-// each, reads the entries back, and sees that the chip will boot want.
+// apply carries out edits of the OTA data in their order, if they make the chip
+// boot want, and has the chip's MD5 of each; then of the entry that was not
+// written last, which an erase that went astray would have hit.
 func (d *Device) apply(ctx context.Context, v View, edits []flashmap.Edit, want flashmap.Slot) error {
 	p, ok := v.Table.OTAData()
 	if !ok {
 		return refuse(CodeNoSlot, "the chip has no OTA data")
 	}
+	after := v.OTA
 	for _, e := range edits {
 		if e.Offset >= 2*sectorSize || len(e.Data) != sectorSize {
 			return refuse(CodeFence, "an edit of %d bytes at +%#x of the OTA data", len(e.Data), e.Offset)
 		}
+		after = after.With(e)
+	}
+	if s, _ := after.Choose(v.Table.OTASlots()); s != want {
+		return refuse(CodeReadBack, "after the change the chip would boot %v instead of %v", s, want)
+	}
+	for _, e := range edits {
 		sum, err := d.write(ctx, v, p, e.Offset, e.Data, nil, nil)
 		if err != nil {
 			return err
@@ -229,12 +238,17 @@ func (d *Device) apply(ctx context.Context, v View, edits []flashmap.Edit, want 
 			return refuse(CodeReadBack, "OTA data at +%#x do not read back as written", e.Offset)
 		}
 	}
-	after, err := d.otaData(ctx, p)
-	if err != nil {
-		return err
+	if len(edits) == 0 {
+		return nil
 	}
-	if s, _ := after.Choose(v.Table.OTASlots()); s != want {
-		return refuse(CodeReadBack, "after the change the chip would boot %v instead of %v", s, want)
+	other := 1 - int(edits[len(edits)-1].Offset/sectorSize)
+	raw := after.Entries[other].Bytes()
+	sum, err := d.flash.MD5(ctx, p.Offset+uint32(other)*sectorSize, uint32(len(raw)))
+	if err != nil {
+		return fmt.Errorf("MD5 of entry %d of the OTA data: %w", other, err)
+	}
+	if sum != md5.Sum(raw[:]) {
+		return refuse(CodeReadBack, "entry %d of the OTA data is not as it should be after the change", other)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package slots_test
 import (
 	"bytes"
 	"errors"
+	"reflect"
 	"testing"
 	"time"
 
@@ -25,21 +26,25 @@ func TestInspect(t *testing.T) {
 		if v.TableOffset != 0x10000 || v.Chosen != factory || v.Boots != factory || v.Inactive != ota0 || v.State != flashmap.Valid {
 			t.Errorf("got %+v", v)
 		}
-		if len(v.Slots) != 3 {
-			t.Fatalf("%d slots", len(v.Slots))
+		if v.App.Desc.Version != "0.1.0" {
+			t.Errorf("factory: %+v", v.App)
 		}
-		if c := v.Slots[0]; c.Slot != factory || c.Err != nil || c.App.Desc.Version != "0.1.0" {
-			t.Errorf("factory: %+v", c)
+		if app, err := d.Outline(t.Context(), factory); err != nil || !reflect.DeepEqual(app, v.App) {
+			t.Errorf("factory: %+v, %v, want %+v", app, err, v.App)
 		}
-		if c := v.Slots[1]; c.Slot != ota0 || !errors.Is(c.Err, image.ErrApp) {
-			t.Errorf("ota_0: %+v", c)
+		if app, err := d.Outline(t.Context(), ota0); !errors.Is(err, image.ErrApp) {
+			t.Errorf("ota_0: %+v, %v", app, err)
+		}
+		var refused *slots.Refusal
+		if app, err := d.Outline(t.Context(), 2); !errors.As(err, &refused) || refused.Code() != slots.CodeNoSlot {
+			t.Errorf("ota_2: %+v, %v", app, err)
 		}
 		whole, err := image.ParseApp(old)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c := v.Slots[2]; c.Err != nil || c.App.Desc != whole.Desc || c.App.Digest != whole.Digest || c.App.Size != whole.Size {
-			t.Errorf("ota_1: %+v, want %+v", c, whole)
+		if app, err := d.Outline(t.Context(), ota1); err != nil || app.Desc != whole.Desc || app.Digest != whole.Digest || app.Size != whole.Size {
+			t.Errorf("ota_1: %+v, %v, want %+v", app, err, whole)
 		}
 	})
 }

@@ -172,3 +172,56 @@ func TestReadBack(t *testing.T) {
 		}
 	}
 }
+
+// TestTheOtherEntryIsHit: where an erase went astray and took the entry that is
+// fallen back on, the switch has not succeeded, and the next try sees it.
+func TestTheOtherEntryIsHit(t *testing.T) {
+	raw, err := espsim.Provision(0, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &memory{data: raw, bend: func(p []byte) []byte { return p }}
+	d := New(m, uint32(len(raw)), image.ESP32S3)
+	change := func(plan func(flashmap.OTAData) ([]flashmap.Edit, error), want flashmap.Slot) error {
+		v, err := d.layout(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		edits, err := plan(v.OTA)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.apply(t.Context(), v, edits, want)
+	}
+	if err := change(func(o flashmap.OTAData) ([]flashmap.Edit, error) { return o.Restore(1, 0, 2) }, 0); err != nil {
+		t.Fatal(err)
+	}
+	v, err := d.layout(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _ := v.Table.OTAData()
+	holder := uint32(0)
+	if v.OTA.Entries[1].Valid() {
+		holder = 1
+	}
+	m.bend = func(b []byte) []byte {
+		clear(m.data[p.Offset+holder*sectorSize:][:sectorSize])
+		return b
+	}
+	onTrial := func(o flashmap.OTAData) ([]flashmap.Edit, error) { return o.Switch(0, 1, 2) }
+	var r *Refusal
+	if err := change(onTrial, 1); !errors.As(err, &r) || r.Code() != CodeReadBack || r.Final() {
+		t.Errorf("got %v", err)
+	}
+	m.bend = func(b []byte) []byte { return b }
+	if err := change(onTrial, 1); err != nil {
+		t.Error(err)
+	}
+	if v, err = d.layout(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st, ok := v.OTA.StateOf(0, 2); v.Chosen != 1 || !ok || st != flashmap.Valid {
+		t.Errorf("chosen %v, ota_0 %v, %v", v.Chosen, st, ok)
+	}
+}

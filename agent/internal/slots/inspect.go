@@ -23,57 +23,53 @@ type View struct {
 	State flashmap.OTAState
 	// Inactive is the slot an update goes to; equal to Boots when there is none.
 	Inactive flashmap.Slot
-	Slots    []Content // factory first, if there is one
-}
-
-// Content is what lies in a slot.
-type Content struct {
-	Slot      flashmap.Slot
-	Partition flashmap.Partition
-	State     flashmap.OTAState
-	HasState  bool
-	// App is an outline, not proved; see image.ParseOutline.
+	// App is an outline of what lies in Boots, not proved; see
+	// image.ParseOutline. It is zero where no slot holds an app.
 	App image.App
-	// Err says why there is no App; it wraps image.ErrApp.
-	Err error
-}
-
-// Slot returns the content of s.
-func (v View) Slot(s flashmap.Slot) (Content, bool) {
-	for _, c := range v.Slots {
-		if c.Slot == s {
-			return c, true
-		}
-	}
-	return Content{}, false
 }
 
 // onTrial: what boots has not been confirmed, so that what it would fall back
 // on is needed as well.
 func (v View) onTrial() bool { return v.State == flashmap.New || v.State == flashmap.PendingVerify }
 
-// Inspect reads partition table, OTA data, and an outline of each slot.
+// Inspect reads partition table, OTA data, and an outline of the app that boots.
 func (d *Device) Inspect(ctx context.Context) (View, error) {
 	v, err := d.layout(ctx)
 	if err != nil {
 		return View{}, err
 	}
-	for s := flashmap.Factory; int(s) < v.Table.OTASlots(); s++ {
-		p, ok := v.Table.Slot(s)
-		if !ok {
-			continue
+	v.Boots = v.Chosen
+	for _, s := range bootOrder(v.Chosen, v.Table.OTASlots()) {
+		app, err := d.Outline(ctx, s)
+		if err == nil {
+			v.Boots, v.App = s, app
+			break
 		}
-		c := Content{Slot: s, Partition: p}
-		c.State, c.HasState = v.OTA.StateOf(s, v.Table.OTASlots())
-		o, err := d.outline(ctx, s, p)
-		if err != nil {
+		var refused *Refusal
+		if !errors.Is(err, image.ErrApp) && !errors.As(err, &refused) { // no app, or no such slot: the next one's turn
 			return View{}, err
 		}
-		c.App, c.Err = o.app, o.err
-		v.Slots = append(v.Slots, c)
 	}
 	v.decide()
 	return v, nil
+}
+
+// Outline is what the app in slot s says of itself, not proved; see
+// image.ParseOutline. The error wraps image.ErrApp where the slot holds none,
+// and is a *Refusal where the chip has no such slot.
+func (d *Device) Outline(ctx context.Context, s flashmap.Slot) (image.App, error) {
+	p, ok, err := d.Partition(ctx, s)
+	if err != nil {
+		return image.App{}, err
+	}
+	if !ok {
+		return image.App{}, refuse(CodeNoSlot, "the chip has no slot %v", s)
+	}
+	o, err := d.outline(ctx, s, p)
+	if err != nil {
+		return image.App{}, err
+	}
+	return o.app, o.err
 }
 
 // outline is what a slot says of its app, or why it holds none.
@@ -202,15 +198,9 @@ func (d *Device) otaData(ctx context.Context, p flashmap.Partition) (flashmap.OT
 	return flashmap.ParseOTAData(raw)
 }
 
-// decide fills in what boots, and what an update may overwrite.
+// decide fills in what follows from what boots: its state, and what an update
+// may overwrite.
 func (v *View) decide() {
-	v.Boots = v.Chosen
-	for _, s := range bootOrder(v.Chosen, v.Table.OTASlots()) {
-		if c, ok := v.Slot(s); ok && c.Err == nil {
-			v.Boots = s
-			break
-		}
-	}
 	v.State = flashmap.Valid
 	if v.Boots == v.Chosen && v.Boots != flashmap.Factory {
 		v.State, _ = v.OTA.StateOf(v.Boots, v.Table.OTASlots())

@@ -170,11 +170,12 @@ func (m *machine) try(p point) map[string]uint64 {
 	return r.counts
 }
 
-// progress tells how far the machine is, now and then.
+// progress tells how far the machine is, now and then, and what has failed
+// since: a run of an hour may be ended before it tells all.
 func (m *machine) progress(over <-chan struct{}) {
 	tick := time.NewTicker(15 * time.Second)
 	defer tick.Stop()
-	for {
+	for told := 0; ; {
 		select {
 		case <-over:
 			return
@@ -187,6 +188,10 @@ func (m *machine) progress(over <-chan struct{}) {
 		}
 		fmt.Fprintf(os.Stderr, "cut: %d of %d first cuts, %d runs, %.0f a second, %d failures, %v to go\n", done, len(m.points), m.runs.Load(),
 			float64(m.runs.Load())/took.Seconds(), m.tally.failed(), left.Round(time.Second))
+		for _, f := range m.tally.since(told) {
+			fmt.Fprintln(os.Stderr, "cut: FAILED", f)
+			told++
+		}
 	}
 }
 

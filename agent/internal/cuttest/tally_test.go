@@ -68,6 +68,13 @@ func (c *tally) failed() int {
 	return total(c.wrong)
 }
 
+// since are the failures after the first n.
+func (c *tally) since(n int) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.failures[n:])
+}
+
 func total(m map[string]int) (n int) {
 	for _, v := range m {
 		n += v

@@ -77,7 +77,7 @@ var codeTexts = map[byte]string{
 	stubInflate:   "that inflating failed",
 	stubTooLittle: "that data are missing",
 	stubTooMuch:   "that there are more data than announced",
-	stubNoCommand: "that the command is not implemented",
+	stubNoCommand: "that it lacks the command",
 }
 
 func codeText(code byte) string {

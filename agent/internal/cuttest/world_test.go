@@ -108,7 +108,7 @@ func (w *world) strike() cut {
 	w.cuts = w.cuts[1:]
 	w.hits++
 	w.arm()
-	if w.struck.lasting() {
+	if w.struck.lasting() && (w.struck.who != robotPower || w.deadly.who != robotPower) { // power that is about to go goes once
 		w.away++
 	}
 	w.full = w.full || w.struck.how == "full"

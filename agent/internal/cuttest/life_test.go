@@ -170,6 +170,7 @@ func (l *life) Save(m update.Memory, ended ...update.Record) error {
 	if o := l.world.oracle; err == nil {
 		o.mu.Lock()
 		o.switched = m.Job.Switched
+		o.switching = m.Job.Switched && m.Job.State == update.Attesting
 		o.mu.Unlock()
 	}
 	return err

@@ -22,6 +22,7 @@ type oracle struct {
 	confirmed int
 	image     []byte
 	switched  bool // as the agent has made it durable: the new firmware may boot
+	switching bool // the agent has yet to finish that: it may put on trial what has confirmed itself meanwhile
 }
 
 func newOracle(p *plant, f flow) *oracle {
@@ -88,7 +89,11 @@ func (o *oracle) changed(flash []byte, addr, n uint32) {
 	if slot == next && (state == otaValid || state == otaUndefined) {
 		o.confirmed, o.image = slot, bytes.Clone(flash[slotAt(slot):][:imageSize])
 	}
-	if back := o.wayBack(flash); back != o.confirmed {
+	back := o.wayBack(flash)
+	if o.switching && state == otaNew && name == o.fresh.version && o.name(flash[slotAt(back):slotAt(back)+slotSize]) == o.old.version {
+		o.confirmed, o.image = back, o.old.app // as where the entry is erased first
+	}
+	if back != o.confirmed {
 		o.fault("after a write at %#x a failed trial would end in %s, not in %s", addr, slotName(back), slotName(o.confirmed))
 	}
 }

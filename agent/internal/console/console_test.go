@@ -175,6 +175,21 @@ func TestStatusTellsOfTheMetadata(t *testing.T) {
 	}
 }
 
+func TestStatusTellsACauseOnce(t *testing.T) {
+	const cause = "the serial line /dev/ttyACM0 is gone"
+	for message, want := range map[string]string{
+		"failed: " + cause + "; the chip is being put back": "failure loader.unreachable in connecting",
+		"nothing to do": "failure loader.unreachable in connecting: " + cause,
+	} {
+		s := at(update.Failed, time.Second)
+		s.Message, s.Failure = message, &update.Failure{Code: "loader.unreachable", State: update.Connecting, Text: cause}
+		got := Status(s, now, Style{})
+		if strings.Count(got, cause) != 1 || !strings.Contains(strings.Join(strings.Fields(got), " ")+" ", want+" ") {
+			t.Errorf("%q: want %q and the cause once in\n%s", message, want, got)
+		}
+	}
+}
+
 func TestStatusTellsOfTheChecks(t *testing.T) {
 	for name, tt := range map[string]struct {
 		last *update.Check

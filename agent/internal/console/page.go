@@ -38,7 +38,11 @@ func Status(s update.Status, now time.Time, st Style) string {
 	}
 	p.reasons(s.Reasons, now)
 	if f := s.Failure; f != nil {
-		p.row("failure", "%s in %s: %s", st.paint(red, clean(f.Code)), f.State, clean(f.Text))
+		why := ": " + clean(f.Text)
+		if strings.Contains(s.Message, f.Text) { // the first row has said it
+			why = ""
+		}
+		p.row("failure", "%s in %s%s", st.paint(red, clean(f.Code)), f.State, why)
 	}
 	p.checks(s, now)
 	p.metadata(s.Metadata, now)

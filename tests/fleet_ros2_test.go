@@ -228,6 +228,27 @@ func (p *plant) startAgent(args ...string) {
 	p.until("the agent", time.Minute, func() bool { _, err := p.status(); return err == nil })
 }
 
+// service is what the packages add to the environment of the agent: it talks
+// to nodes of other users, and one that was killed leaves no shared memory to
+// the next.
+func service(t *testing.T) (env []string) {
+	t.Helper()
+	b, err := os.ReadFile("../packaging/ros/ros.env")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			env = append(env, line)
+		}
+	}
+	profile, err := filepath.Abs("../agent/etc/fastdds.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(env, "FASTRTPS_DEFAULT_PROFILES_FILE="+profile, "FASTDDS_DEFAULT_PROFILES_FILE="+profile)
+}
+
 // heard waits until the agent knows what the robot runs.
 func (p *plant) heard() {
 	p.t.Helper()
@@ -289,6 +310,9 @@ func (p *plant) start(name string, argv ...string) *process {
 	defer log.Close()
 	cmd := exec.Command(filepath.Join(p.bin, argv[0]), argv[1:]...) //nolint:noctx // ended by stop and kill
 	cmd.Env, cmd.Stdout, cmd.Stderr = p.env, log, log
+	if argv[0] == "ota-agent" {
+		cmd.Env = append(slices.Clip(p.env), service(p.t)...)
+	}
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}

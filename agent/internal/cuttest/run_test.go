@@ -94,9 +94,7 @@ func (w *world) play(ctx context.Context) (r result) {
 	r = result{hits: w.hits, counts: w.since, lives: w.lives, took: time.Since(start), outcome: w.outcome}
 	w.oracle.mu.Lock()
 	defer w.oracle.mu.Unlock()
-	if r.faults = w.oracle.faults; w.beyond {
-		r.faults, r.hits = nil, 0
-	}
+	r.faults = w.oracle.faults
 	return r
 }
 
@@ -216,7 +214,7 @@ func (w *world) judge(l *life) {
 	s, app, flash := l.status(), w.chip.App(), w.chip.Report()
 	o := w.oracle
 	w.mu.Lock()
-	owner := w.owner
+	owner, worn := w.owner, w.worn
 	w.judged++
 	if w.judged == 1 {
 		w.outcome, w.since = outcome(s), w.tally()
@@ -235,7 +233,7 @@ func (w *world) judge(l *life) {
 	if app.OTAState != state && app.Slot != "factory" && !(w.flow.agent && app.OTAState == "undefined") {
 		o.blame("the firmware in %s runs as %s", app.Slot, app.OTAState)
 	}
-	if flash.NextBoot != app.Slot {
+	if flash.NextBoot != app.Slot && !worn {
 		o.blame("%s runs, but %s would boot next", app.Slot, flash.NextBoot)
 	}
 	if !owner || s.Held {

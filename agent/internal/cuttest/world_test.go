@@ -43,7 +43,7 @@ type world struct {
 	cuts   []cut
 	struck cut  // the latest
 	deadly cut  // that has yet to end the agent; where there are two, the one that takes the power
-	beyond bool // what went wrong is nothing that an agent could see
+	worn   bool // the flash failed the boot loader or the firmware, which tell nobody; a trial may be made once more for it
 	fell   *cut // that took the robot's power since its computer was started
 	hits   int
 	broke  bool
@@ -135,9 +135,7 @@ func (w *world) Struck() {
 		w.mu.Unlock()
 		return
 	}
-	if w.cuts[0].who == "flash" && !loader { // of the boot loader's and the firmware's own writes there is nobody to tell
-		w.beyond = true
-	}
+	w.worn = w.worn || w.cuts[0].who == "flash" && !loader
 	c, agent := w.strike(), w.agent
 	if w.deadly == c { // it is done here
 		w.deadly = cut{}

@@ -233,7 +233,10 @@ func (w *world) judge(l *life) {
 	if app.OTAState != state && app.Slot != "factory" && !(w.flow.agent && app.OTAState == "undefined") {
 		o.blame("the firmware in %s runs as %s", app.Slot, app.OTAState)
 	}
-	if flash.NextBoot != app.Slot && !worn {
+	onceMore := worn && outcome(s) == update.RolledBack && slices.ContainsFunc(flash.OTAData, func(e espsim.OTAEntry) bool {
+		return e.Valid && e.Slot == flash.NextBoot && e.State == "new" // a trial, which the boot loader ends again
+	})
+	if flash.NextBoot != app.Slot && !onceMore {
 		o.blame("%s runs, but %s would boot next", app.Slot, flash.NextBoot)
 	}
 	if !owner || s.Held {
